@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures what Gravimeter adds: the same agent and provider on loopback, with and without it. See docs/performance.md.
-# Usage: scripts/bench.sh [delay|memory|calls|download|scrape|observers|traces|ledger]... [--full]; without a name all of them.
+# Usage: scripts/bench.sh [delay|memory|calls|download|scrape|observers|statusline|traces|ledger|run]... [--full]; without a name all of them.
 #        scripts/bench.sh observe [FILTER]                   bytes per second of the observer's parts, by Criterion
 #        scripts/bench.sh peers [--smoke|--full] [--ours] [LOAD...]   beside other proxies, in a network namespace (root, or user namespaces)
 set -euo pipefail
@@ -13,8 +13,8 @@ for argument in "$@"; do
   # What follows these two is theirs.
   case "$1" in peers|observe) break ;; esac
   case "$argument" in
-    delay|memory|calls|download|scrape|observers|traces|ledger|--full) ;;
-    *) die "unknown benchmark $argument: delay, memory, calls, download, scrape, observers, traces, ledger, observe, peers, --full" ;;
+    delay|memory|calls|download|scrape|observers|statusline|traces|ledger|run|--full) ;;
+    *) die "unknown benchmark $argument: delay, memory, calls, download, scrape, observers, statusline, traces, ledger, run, observe, peers, --full" ;;
   esac
 done
 

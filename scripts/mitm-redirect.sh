@@ -14,11 +14,13 @@ readonly EXIT_USAGE=2 EXIT_NOT_ACTIVE=3
 
 usage() {
     cat <<'USAGE'
-Usage: mitm-redirect install [OPTIONS]          redirect the TLS traffic of one user to a local port
+Usage: mitm-redirect install [OPTIONS]          redirect the TLS traffic of one user, or one cgroup, to a local port
        mitm-redirect remove [--purge] [--name]  take everything away again; --purge: also user, sudoers file, record
        mitm-redirect status [--name]            one line per family; exit 0 when all rules are in place, 3 when not
 
   --user USER        user whose traffic is redirected, created when missing   [antigravity-ls]
+  --cgroup PATH      cgroup whose traffic is redirected, in the place of a user: its path in the cgroup v2 hierarchy, created when
+                     missing and given to the operator
   --name NAME        name of this instance, at most 16 of a-z 0-9 -           [gravimeter]
   --port PORT        where its TCP port 443 is redirected to, on loopback     [8742]
   --keep-away PORTS  local TCP ports that it may not reach directly           [8741,8742,8743]
@@ -35,6 +37,7 @@ main() {
     record=/var/lib/gravimeter-redirect/$name
     sudoers=/etc/sudoers.d/gravimeter
     [[ $name == gravimeter ]] || sudoers+=-$name
+    find_backend
     find_families
     "do_$command"
 }
@@ -46,14 +49,14 @@ read_options() {
         -h | --help) usage && exit 0 ;;
         *) usage >&2 && exit $EXIT_USAGE ;;
     esac
-    user=antigravity-ls name=gravimeter port=8742 keep_away=8741,8742,8743
+    user=antigravity-ls cgroup='' name=gravimeter port=8742 keep_away=8741,8742,8743
     operator='' program='' purge=''
     local no_sudoers=''
     while (($#)); do
         case $1 in
             --no-sudoers) no_sudoers=yes && shift && continue ;;
             --purge) purge=yes && shift && continue ;;
-            --user | --name | --port | --keep-away | --operator | --program) ;;
+            --user | --cgroup | --name | --port | --keep-away | --operator | --program) ;;
             *) misuse "unknown option $1" ;;
         esac
         (($# > 1)) || misuse "$1 needs a value"
@@ -69,6 +72,9 @@ check_options() {
     local user_form='^[a-z_][a-z0-9_-]{0,31}$'
     [[ $name =~ ^[a-z0-9-]{1,16}$ ]] || misuse "--name: use 1 to 16 of a-z, 0-9 and -"
     [[ $user =~ $user_form ]] || misuse "--user: not a user name"
+    local cgroup_form='^[A-Za-z0-9_@.:-]+(/[A-Za-z0-9_@.:-]+)*$'
+    [[ -z $cgroup || $cgroup =~ $cgroup_form && /$cgroup/ != */../* ]] \
+        || misuse "--cgroup: use the path of a cgroup below the hierarchy's root, of letters, digits and _ @ . : - /"
     is_port "$port" || misuse "--port: use a number from 1 to 65535"
     check_keep_away
     # Whoever is named must be right, whether or not a sudoers file is written. The caller of sudo is only a guess, and with
@@ -102,11 +108,28 @@ fail() { printf 'mitm-redirect: %s\n' "$*" >&2 && exit 1; }
 
 misuse() { printf 'mitm-redirect: %s\n' "$*" >&2 && exit $EXIT_USAGE; }
 
+# The rules are put in place by iptables, and by nft where iptables is not installed: by the same of both for as long as they last.
+find_backend() {
+    backend=iptables nft_name=gravimeter_${name//-/_}
+    if [[ -r $record/backend ]]; then
+        read -r backend <"$record/backend"
+    elif ! type -P iptables-save >/dev/null && type -P nft >/dev/null; then
+        backend=nft
+    fi
+    [[ $backend == iptables || $backend == nft ]] || fail "$record/backend: neither iptables nor nft; remove that file"
+}
+
 # A family counts when the kernel has it; rules for the other one would protect nothing.
 find_families() {
     families=(ipv4)
     [[ ! -e /proc/net/if_inet6 ]] || families+=(ipv6)
     local family
+    if [[ $backend == nft ]]; then
+        type -P nft >/dev/null || fail "nft is missing, by which the rules were installed: install the nftables package"
+        nft list tables >/dev/null 2>&1 \
+            || fail "the kernel refuses nft: CAP_NET_ADMIN is missing (in a container: cap_add NET_ADMIN), or its modules are"
+        return
+    fi
     for family in "${families[@]}"; do
         type -P "$(tool "$family")-save" >/dev/null || fail "$(tool "$family") is missing: install the iptables package"
         "$(tool "$family")-save" -t filter >/dev/null 2>&1 \
@@ -117,12 +140,19 @@ find_families() {
 tool() { [[ $1 == ipv4 ]] && echo iptables || echo ip6tables; }
 
 do_install() {
-    make_user
-    uid=$(id -u "$user")
-    [[ $uid -ne 0 ]] || fail "root cannot be redirected: gravimeter's own traffic may be root's"
+    local family whose
+    if [[ -n $cgroup ]]; then
+        make_cgroup
+        whose="cgroup $cgroup"
+    else
+        make_user
+        uid=$(id -u "$user")
+        [[ $uid -ne 0 ]] || fail "root cannot be redirected: gravimeter's own traffic may be root's"
+        warn_of_running
+        whose="user $user (uid $uid)"
+    fi
     mkdir -p "$record"
-    warn_of_running
-    local family
+    printf '%s\n' "$backend" >"$record/backend"
     # Both are tried before either is changed; what fails in spite of that is rolled back.
     for family in "${families[@]}"; do
         rules "$family" | commit "$family" --test || fail "$family: the kernel would not take the rules; nothing was changed"
@@ -138,15 +168,18 @@ do_install() {
         write_sudoers
         make_state_folder
     fi
-    printf 'user %s (uid %s): TCP 443 goes to port %s, UDP 443 is rejected (%s)\n' "$user" "$uid" "$port" "${families[*]}"
+    [[ -z $cgroup ]] || printf '%s %s\n' "$port" "$cgroup" >"$record/cgroup"
+    printf '%s: TCP 443 goes to port %s, UDP 443 is rejected (%s)\n' "$whose" "$port" "${families[*]}"
     [[ ${#families[@]} -eq 2 ]] || echo "IPv6 is off in this kernel: no IPv6 rules are needed"
 }
 
-# What iptables-restore shall do, one transaction per table. An old installation is replaced within it, so that the
-# user is never without rules in between.
+# What iptables-restore or nft shall do, one transaction per table. An old installation is replaced within it, so that
+# nobody is without rules in between.
 rules() {
     local family=$1
-    local owner=(-m owner --uid-owner "$uid") mark=(-m comment --comment gravimeter)
+    [[ $backend == iptables ]] || { nft_rules && return; }
+    local owner=(-m owner --uid-owner "${uid-}") mark=(-m comment --comment gravimeter)
+    [[ -z $cgroup ]] || owner=(-m cgroup --path "$cgroup")
     echo '*nat' && echo ":$chain - [0:0]" && jumps "$family" nat
     echo "-I OUTPUT 1 -p tcp ${owner[*]} -m tcp --dport 443 ${mark[*]} -j $chain"
     echo "-A $chain -p tcp ${mark[*]} -j REDIRECT --to-ports $port"
@@ -161,6 +194,22 @@ rules() {
     echo COMMIT
 }
 
+nft_rules() {
+    local whose="meta skuid ${uid-}" slashes
+    if [[ -n $cgroup ]]; then
+        slashes=${cgroup//[^\/]/}
+        whose="socket cgroupv2 level $((${#slashes} + 1)) \"$cgroup\""
+    fi
+    # A table that is added first can be deleted whether or not it was there.
+    printf '%s\n' "add table $(nft_table "$family")" "delete table $(nft_table "$family")" "table $(nft_table "$family") {" \
+        "chain nat {" "type nat hook output priority -100;" "$whose tcp dport 443 redirect to :$port" "}" \
+        "chain filter {" "type filter hook output priority 0;" "$whose udp dport 443 reject" "$whose ct status dnat accept"
+    [[ -z $keep_away ]] || echo "$whose oifname lo tcp dport { $keep_away } reject with tcp reset"
+    printf '%s\n' "}" "}"
+}
+
+nft_table() { [[ $1 == ipv4 ]] && echo "ip $nft_name" || echo "ip6 $nft_name"; }
+
 # Deletions of every rule that leads into our chain.
 jumps() { saved "$1" "$2" | sed -n "s/^-A \(.* -j $chain\)\$/-D \1/p"; }
 
@@ -169,11 +218,19 @@ saved() { "$(tool "$1")-save" -t "$2" 2>/dev/null; }
 commit() {
     local family=$1
     shift
+    if [[ $backend == nft ]]; then
+        nft ${1:+--check} -f -
+        return
+    fi
     "$(tool "$family")-restore" --noflush --wait 10 "$@"
 }
 
 # Our rules of one family as the kernel has them now.
 ours() {
+    if [[ $backend == nft ]]; then
+        nft "list table $(nft_table "$1")" 2>/dev/null || true
+        return
+    fi
     local table
     for table in nat filter; do
         saved "$1" "$table" | grep -E "^-A ($chain |.* -j $chain\$)" | sed "s/^/$table /" || true
@@ -191,6 +248,11 @@ do_remove() {
 remove_rules() {
     local family table result=0
     for family in "${families[@]}"; do
+        if [[ $backend == nft ]]; then
+            [[ -z $(ours "$family") ]] || nft "delete table $(nft_table "$family")" || result=1
+            rm -f "$record/$family"
+            continue
+        fi
         for table in nat filter; do
             saved "$family" "$table" | grep -q "^:$chain " || continue
             { echo "*$table" && echo ":$chain - [0:0]" && jumps "$family" "$table" && echo "-X $chain" && echo COMMIT; } \
@@ -207,6 +269,13 @@ forget() {
         local created=${BASH_REMATCH[0]}
         ! id "$created" >/dev/null 2>&1 || userdel --remove "$created" 2>/dev/null \
             || fail "user $created could not be removed: stop its processes, then run remove --purge again"
+    fi
+    if [[ -e $record/made-cgroups ]]; then
+        local made
+        while read -r made; do
+            [[ ! -d $made ]] || rmdir "$made" 2>/dev/null \
+                || fail "$made cannot be removed: stop its processes, then run remove --purge again"
+        done <"$record/made-cgroups"
     fi
     [[ ! -e $record/made-state ]] || rm -rf "$STATE"
     rm -rf "$record"
@@ -248,6 +317,23 @@ make_user() {
     mkdir -p "$record"
     printf '%s\n' "$user" >"$record/created"
     echo "user $user: made, without a login shell"
+}
+
+# The rules name a cgroup that exists; the operator may put processes of its own into it.
+make_cgroup() {
+    # Beside version 1, version 2 is mounted elsewhere.
+    local root folder missing=''
+    root=$(awk '$3 == "cgroup2" && (!root || $2 == "/sys/fs/cgroup") { root = $2 } END { print root }' /proc/mounts)
+    [[ -n $root ]] || fail "this machine has no cgroup v2 hierarchy: mount one (mount -t cgroup2 none /sys/fs/cgroup)"
+    folder=$root/$cgroup
+    while [[ ! -d $folder ]]; do
+        missing+=$folder$'\n' folder=${folder%/*}
+    done
+    if [[ -n $missing ]]; then
+        mkdir -p "$root/$cgroup" "$record"
+        printf %s "$missing" >>"$record/made-cgroups"
+    fi
+    [[ -z $operator ]] || chown "$operator" "$root/$cgroup" "$root/$cgroup/cgroup.procs"
 }
 
 warn_of_running() {

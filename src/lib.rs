@@ -11,6 +11,7 @@
 //! | 1 | [`pricing`] | price tables, finished calls | the calls with their cost | fetch, guess a price |
 //! | 1 | [`term`] | names and figures | columns for a terminal | fetch, ask the terminal |
 //! | 2 | [`observe`] | `(Direction, &[u8], Instant)` | exchanges, decoded bodies, SSE data, JSON values | I/O, clocks, providers |
+//! | 2 | [`top`] | answers of an exporter, keys | a screen | fetch |
 //! | 2 | [`tls`] | TCP streams | verified upstream sessions, leaf certificates | HTTP |
 //! | 3 | [`dialect`] | exchanges | one [`record::Call`] for each, on every exit path | I/O |
 //! | 4 | [`cascade`] | the agent's local RPC, facts | facts that know their conversation, runs | touch the traffic, keep a prompt |
@@ -55,6 +56,7 @@ pub mod relay;
 pub mod summary;
 pub mod term;
 pub mod tls;
+pub mod top;
 pub mod web;
 
 #[cfg(test)]

@@ -47,11 +47,16 @@ pub(super) fn refuse_closed_bundle(config: &Config, bundle: &Bundle) -> Result<(
     let (Some(user), Some(_)) = (&config.launch.user, &config.agent) else {
         return Ok(());
     };
-    match closed_folder(&bundle.all) {
+    refuse_closed(&bundle.all, user)
+}
+
+/// The same for a bundle that `user` is to read.
+pub(super) fn refuse_closed(bundle: &Path, user: &str) -> Result<(), Error> {
+    match closed_folder(bundle) {
         Some(folder) => Err(Error::ClosedBundle {
-            bundle: bundle.all.clone(),
+            bundle: bundle.to_owned(),
             folder,
-            user: user.clone(),
+            user: user.to_owned(),
         }),
         None => Ok(()),
     }

@@ -27,19 +27,19 @@ pub(super) type Endpoints = watch::Receiver<Option<Endpoint>>;
 
 /// A language server that Gravimeter did not start: where it is looked for, and how it is reached.
 #[derive(Debug, Clone)]
-pub struct Sought {
-    search: Search,
+pub struct ServerSearch {
+    processes: Search,
     /// Opens connections where its loopback is another network namespace's.
     namespace: Option<LoopbackDialer>,
     /// Between two looks.
     pause: Duration,
 }
 
-impl Sought {
+impl ServerSearch {
     /// Any one of our own user on this machine.
     fn on_machine(discovery_folders: Vec<PathBuf>) -> Self {
         Self {
-            search: Search {
+            processes: Search {
                 discovery_folders,
                 started_by: None,
             },
@@ -63,7 +63,7 @@ impl Sought {
             None => own_network().ok_or(io::ErrorKind::NotFound)?,
         };
         Ok(Self {
-            search: Search {
+            processes: Search {
                 discovery_folders,
                 started_by: Some(StartedBy { ca_folder, network }),
             },
@@ -78,11 +78,11 @@ impl Sought {
 pub(super) fn start(
     config: &Config,
     agent: Option<watch::Receiver<AgentState>>,
-    sought: Option<Sought>,
+    search: Option<ServerSearch>,
     tasks: &Tasks,
     correlator: &Arc<Correlator>,
 ) -> Option<Endpoints> {
-    let endpoints = endpoints(config, agent, sought, tasks)?;
+    let endpoints = endpoints(config, agent, search, tasks)?;
     let followed = endpoints.clone();
     tasks.spawn(follow::run(
         config.cascade.follow.clone(),
@@ -98,7 +98,7 @@ pub(super) fn start(
 fn endpoints(
     config: &Config,
     agent: Option<watch::Receiver<AgentState>>,
-    sought: Option<Sought>,
+    search: Option<ServerSearch>,
     tasks: &Tasks,
 ) -> Option<Endpoints> {
     let cascade = &config.cascade;
@@ -109,16 +109,16 @@ fn endpoints(
         return Some(watch::channel(cascade.endpoint.clone()).1);
     }
     let (sender, endpoints) = watch::channel(None);
-    let on_machine = || Sought::on_machine(config.discovery_folders.clone());
-    match (agent, sought.or_else(|| cascade.attach.then(on_machine))) {
+    let on_machine = || ServerSearch::on_machine(config.discovery_folders.clone());
+    match (agent, search.or_else(|| cascade.attach.then(on_machine))) {
         (Some(agent), _) => tasks.spawn(announced(agent, cascade.token.clone(), sender)),
-        (None, Some(sought)) => {
-            let seeker = Seeker {
-                sought,
+        (None, Some(search)) => {
+            let searcher = Searcher {
+                search,
                 token: cascade.token.clone(),
                 tasks: tasks.tracker().clone(),
             };
-            tasks.spawn(seeker.run(sender, tasks.stopping().clone()));
+            tasks.spawn(searcher.run(sender, tasks.stopping().clone()));
         }
         (None, None) => return None,
     }
@@ -162,8 +162,8 @@ fn endpoint(announcement: &Announcement, token: Option<&Token>) -> Option<Endpoi
 }
 
 /// Looks for a language server until it is stopped.
-struct Seeker {
-    sought: Sought,
+struct Searcher {
+    search: ServerSearch,
     token: Option<Token>,
     tasks: TaskTracker,
 }
@@ -175,7 +175,7 @@ struct Found {
     endpoint: Endpoint,
 }
 
-impl Seeker {
+impl Searcher {
     /// Names one for as long as it runs, or until a better one appears.
     async fn run(self, sender: watch::Sender<Option<Endpoint>>, stopping: CancellationToken) {
         let mut known: Option<Found> = None;
@@ -198,7 +198,7 @@ impl Seeker {
                 sender.send_replace(Some(found.endpoint.clone()));
                 known = Some(found);
             }
-            let pause = stopping.run_until_cancelled(sleep(self.sought.pause));
+            let pause = stopping.run_until_cancelled(sleep(self.search.pause));
             if pause.await.is_none() {
                 return;
             }
@@ -207,8 +207,8 @@ impl Seeker {
 
     /// Those of our own user; root sees those of all.
     async fn candidates(&self) -> Vec<Candidate> {
-        let search = self.sought.search.clone();
-        let looked = tokio::task::spawn_blocking(move || search.candidates()).await;
+        let processes = self.search.processes.clone();
+        let looked = tokio::task::spawn_blocking(move || processes.candidates()).await;
         let own = rustix::process::geteuid().as_raw();
         let mut found = looked.unwrap_or_default();
         found.retain(|candidate| candidate.uid == own || own == 0);
@@ -236,7 +236,7 @@ impl Seeker {
 
     /// Where it answers: at the ports that it names, or else at one that it listens on.
     async fn answers(&self, candidate: &Candidate) -> Option<Endpoint> {
-        let namespace = self.sought.namespace.as_ref();
+        let namespace = self.search.namespace.as_ref();
         let own = candidate.announcement.csrf_token.as_ref();
         let own = own.and_then(|token| Token::new(token.expose()));
         if let Some(endpoint) = endpoint(&candidate.announcement, self.token.as_ref()) {
@@ -267,7 +267,7 @@ fn identity(candidate: &Candidate) -> (u32, u64) {
 const BETWEEN_SEARCHES: Duration = Duration::from_secs(10);
 
 /// A program that was started for this should be followed from its first conversation on. A look at
-/// 400 processes takes 10 ms.
+/// 139 processes took 4.5 ms of processor time in an unoptimised build.
 const BETWEEN_SEARCHES_IN_RUN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

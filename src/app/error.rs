@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::capture::namespace::Obstacle;
+use crate::capture::Obstacle;
 use crate::capture::redirect::RedirectError;
 use crate::launch::foreground::FollowError;
 use crate::launch::{AccountError, LaunchError};
@@ -41,7 +41,10 @@ pub enum Error {
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address} ({key}): {source}; {}", bind_remedy(source))]
+    #[error(
+        "cannot listen on {address} ({key}): {source}; {}",
+        bind_remedy(source)
+    )]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -53,6 +56,9 @@ pub enum Error {
     /// The agent's bundle cannot be written.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The program cannot be captured by a cgroup.
+    #[error("no cgroup can be used: {0}; or use --scope proxy")]
+    Cgroup(#[source] Obstacle),
     /// The agent's user cannot reach its bundle.
     #[error(
         "{bundle} cannot be read by {user}, because {folder} is closed to other users: set state.dir to /var/lib/gravimeter \
@@ -158,6 +164,9 @@ pub enum Error {
         /// The port of `capture.listen`.
         port: u16,
     },
+    /// The program cannot be captured by its user.
+    #[error("the program cannot run as another user: {0}")]
+    User(#[source] Obstacle),
     /// Roots for the verification of providers cannot be loaded.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -166,7 +175,9 @@ pub enum Error {
 fn bind_remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::AddrInUse => "is another gravimeter running? Otherwise choose another port",
-        io::ErrorKind::AddrNotAvailable => "this machine does not have that address: choose one of its own",
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have that address: choose one of its own"
+        }
         io::ErrorKind::PermissionDenied => "ports below 1024 are for root: choose a higher one",
         _ => "choose another address",
     }

@@ -44,12 +44,12 @@ use crate::web::access::Access;
 use crate::web::{Condition, Listener, Readiness, Web};
 
 pub use activation::Activation;
-pub use cascades::Sought;
 pub(crate) use agent::closed_folder;
+pub use cascades::ServerSearch;
 pub(crate) use demo::{DemoOptions, demo};
 pub use doors::Addresses;
 pub use error::Error;
-pub(crate) use run::{RunFolder, RunRequest, Scope, run};
+pub(crate) use run::{RunFolder, RunRequest, Scope, run, try_other_user};
 pub use tasks::Tasks;
 pub use traffic::Traffic;
 
@@ -104,7 +104,7 @@ pub struct Surroundings {
     pub sinks: Vec<Arc<dyn Sink>>,
     /// The language server that is followed if no agent is started; what `cascade.attach` says where
     /// there is `None`.
-    pub followed: Option<Sought>,
+    pub followed: Option<ServerSearch>,
 }
 
 impl Default for Surroundings {

@@ -14,7 +14,6 @@ pub(super) struct InstalledRules {
     redirect: Redirect,
     /// Whether the user was made with them.
     with_user: bool,
-    user: String,
 }
 
 impl InstalledRules {
@@ -31,13 +30,18 @@ impl InstalledRules {
         if let Some(choice) = &config.agent {
             let path = launch::executable(choice)?;
             path.metadata().map_err(|error| {
-                LaunchError::Exec(format!("{}: {error}; correct agent.command", path.display()))
+                LaunchError::Exec(format!(
+                    "{}: {error}; correct agent.command",
+                    path.display()
+                ))
             })?;
         }
         let redirect = Redirect::new(config.redirect.clone());
-        let user = config.redirect.user.clone();
-        let is_complete = redirect.status().await.is_ok_and(|status| status.is_complete());
-        let has_user = launch::uid_of(&user).await.is_ok();
+        let is_complete = redirect
+            .status()
+            .await
+            .is_ok_and(|status| status.is_complete());
+        let has_user = launch::uid_of(&config.redirect.user).await.is_ok();
         if is_complete && has_user {
             return Ok(None);
         }
@@ -53,28 +57,22 @@ impl InstalledRules {
             }
         };
         info!(
-            user,
-            rules = done.trim(),
-            "running as root: the redirect is in place, and is removed at the end"
+            changes = done.trim().replace('\n', "; "),
+            "running as root: what was missing is installed, and is removed at the end"
         );
-        if !has_user {
-            info!(user, "running as root: the agent's user is made, and is removed at the end");
-        }
         Ok(Some(Self {
             redirect,
             with_user: !has_user,
-            user,
         }))
     }
 
     /// Removes exactly what [`InstalledRules::install`] has made.
     pub(super) async fn remove(self) {
-        let user = self.user;
         match self.redirect.remove(self.with_user).await {
-            Ok(done) => info!(user, rules = done.trim(), "what was installed is removed again"),
+            Ok(_) => info!("what was installed at the start is removed"),
             Err(error) => warn!(
                 %error,
-                "what was installed is left: `gravimeter redirect remove --purge` removes it"
+                "what was installed at the start is left: `gravimeter redirect remove --purge` removes it"
             ),
         }
     }

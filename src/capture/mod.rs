@@ -5,13 +5,16 @@
 //! checked by the [`LoopGuard`]. Others are refused here and recorded as a fact. Nothing is ever
 //! dialled here.
 
+pub mod cgroup;
 mod connect_proxy;
 mod descriptors;
 pub mod listener;
 mod loop_guard;
 pub mod namespace;
+mod obstacle;
 mod original_dst;
 mod owner;
+pub(crate) mod probe;
 mod reach;
 pub mod redirect;
 
@@ -29,6 +32,7 @@ use crate::record::{Fact, Host, Record, RefuseReason, TimeoutStep, diagnostics, 
 
 pub(crate) use descriptors::{receive_descriptors, send_descriptors};
 pub use loop_guard::LoopGuard;
+pub use obstacle::Obstacle;
 pub use original_dst::{KernelOriginalDst, OriginalDst};
 pub use owner::Owners;
 

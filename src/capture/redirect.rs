@@ -27,6 +27,9 @@ pub struct Config {
     pub rules: Rules,
     /// The redirected user.
     pub user: String,
+    /// The redirected cgroup, in the place of a user: its path below the root of the cgroup v2
+    /// hierarchy.
+    pub cgroup: Option<String>,
     /// Name of this instance, at most 16 of `a-z`, `0-9`, `-`: it names the chains (iptables allows
     /// 28 bytes).
     pub name: String,
@@ -44,6 +47,7 @@ impl Default for Config {
         Self {
             rules: Rules::Watched,
             user: "antigravity-ls".into(),
+            cgroup: None,
             name: "gravimeter".into(),
             port: 8742,
             keep_away: vec![8741, 8742, 8743],
@@ -287,8 +291,17 @@ impl Redirect {
         let keep_away: Vec<_> = self.config.keep_away.iter().map(u16::to_string).collect();
         let mut arguments = self.arguments("install");
         let mut option = |name: &str, value: OsString| arguments.extend([name.into(), value]);
-        option("--user", self.config.user.clone().into());
         option("--port", self.config.port.to_string().into());
+        if let Some(cgroup) = &self.config.cgroup {
+            option("--cgroup", cgroup.into());
+            option("--keep-away", "".into());
+            if let Some(Operator { user, .. }) = operator {
+                option("--operator", user.into());
+            }
+            arguments.push("--no-sudoers".into());
+            return arguments;
+        }
+        option("--user", self.config.user.clone().into());
         option("--keep-away", keep_away.join(",").into());
         match operator {
             Some(Operator { user, program }) => {
@@ -415,7 +428,7 @@ mod tests {
                 .join(" ".as_ref())
                 .into_string()
         };
-        let common = "install --name gravimeter --user antigravity-ls --port 8742 --keep-away 8741,8742,8743";
+        let common = "install --name gravimeter --port 8742 --user antigravity-ls --keep-away 8741,8742,8743";
         assert_eq!(text(None).expect("text"), format!("{common} --no-sudoers"));
         let operator = Operator {
             user: "ann".into(),

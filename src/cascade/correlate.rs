@@ -57,11 +57,7 @@ impl Correlator {
 
     /// Applies an update of a conversation.
     pub fn update(&self, cascade: &Id, update: &Update, source: UpdateSource) {
-        self.with(|state, now| {
-            let mut facts = vec![Fact::CascadeUpdated(source)];
-            facts.extend(state.update(cascade, update, source, now));
-            facts
-        });
+        self.with(|state, now| state.update(cascade, update, source, now));
         // The source does not report subagents and the conversation looks idle. A poller has the
         // list already.
         if source != UpdateSource::Polling && self.needs_list(cascade) {
@@ -131,25 +127,17 @@ impl Correlator {
 
     /// No further calls come: runs that are known from calls alone end here.
     pub fn stop(&self) {
-        self.with(|state, _| state.stop());
+        self.with(CorrelatorState::stop);
     }
 
     fn call(&self, mut call: Box<Call>) {
         let now = now();
         let mut state = self.state();
-        let Arrival {
-            named_by,
-            is_open,
-            facts,
-            after,
-        } = state.correlate(&mut call, now);
-        facts.into_iter().for_each(|fact| self.next.record(fact));
+        let Arrival { named_by, is_open } = state.correlate(&mut call, now);
+        self.pass_on(&mut state);
         self.next.record(Fact::Call(call.clone()));
-        let learned = state.record_call(&call, named_by, now);
-        learned
-            .into_iter()
-            .chain(after)
-            .for_each(|fact| self.next.record(fact));
+        state.record_call(&call, named_by, now);
+        self.pass_on(&mut state);
         drop(state);
         if is_open {
             self.wanted.notify_one();
@@ -158,19 +146,19 @@ impl Correlator {
 
     fn joined(&self, ids: JoinedIds) {
         self.next.record(Fact::IdsJoined(ids.clone()));
-        self.with(|state, now| {
-            let mut facts = vec![Fact::CascadeUpdated(UpdateSource::Traffic)];
-            facts.extend(state.join(&ids, now));
-            facts
-        });
+        self.with(|state, now| state.join(&ids, now));
     }
 
-    fn with(&self, change: impl FnOnce(&mut CorrelatorState, Moment) -> Vec<Fact>) {
+    fn with(&self, change: impl FnOnce(&mut CorrelatorState, Moment)) {
         let now = now();
         let mut state = self.state();
-        change(&mut state, now)
-            .into_iter()
-            .for_each(|fact| self.next.record(fact));
+        change(&mut state, now);
+        self.pass_on(&mut state);
+    }
+
+    /// Records the facts that follow from what has changed.
+    fn pass_on(&self, state: &mut CorrelatorState) {
+        state.take_facts().for_each(|fact| self.next.record(fact));
     }
 
     fn state(&self) -> MutexGuard<'_, CorrelatorState> {

@@ -10,6 +10,7 @@ pub mod client;
 pub mod compare;
 pub mod conversation;
 pub mod correlate;
+mod emit;
 pub mod follow;
 #[doc(hidden)]
 pub mod fuzz;

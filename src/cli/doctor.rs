@@ -203,12 +203,19 @@ fn state(config: &Config) -> Finding {
     let shown = path.display();
     let existing = path.ancestors().find(|folder| folder.exists());
     let Some(existing) = existing.filter(|folder| folder.is_dir()) else {
-        return Finding::fail("state", format!("{shown} is not in a folder"), "set state.dir");
+        return Finding::fail(
+            "state",
+            format!("{shown} is not in a folder"),
+            "set state.dir",
+        );
     };
     if access_to(existing, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         return Finding::fail(
             "state",
-            format!("{shown} cannot be written: {} is another user's", existing.display()),
+            format!(
+                "{shown} cannot be written: {} is another user's",
+                existing.display()
+            ),
             "set state.dir to a folder of your own, or run this as the user of gravimeter",
         );
     }

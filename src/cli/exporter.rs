@@ -1,12 +1,16 @@
 //! Questions to a running exporter on this machine: over its Unix socket, or plain HTTP.
 
 use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use clap::Args;
+use futures_util::FutureExt as _;
+use futures_util::future::Fuse;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
@@ -59,111 +63,170 @@ pub(super) fn base_url(web: &web::Config) -> anyhow::Result<String> {
     if let Some(path) = &web.socket {
         return Ok(format!("{SOCKET}{}", path.display()));
     }
-    let mut address = web
+    let address = web
         .listen
         .context("there is neither web.listen nor web.socket to ask at: set one of them")?;
+    Ok(format!("http://{}", reachable(address)))
+}
+
+/// The address under which a listener of this machine is reached from it: that of a listener on all
+/// addresses is no address to connect to.
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         let loopback = if address.is_ipv4() {
-            [127, 0, 0, 1].into()
+            Ipv4Addr::LOCALHOST.into()
         } else {
-            std::net::Ipv6Addr::LOCALHOST.into()
+            Ipv6Addr::LOCALHOST.into()
         };
         address.set_ip(loopback);
     }
-    Ok(format!("http://{address}"))
+    address
 }
 
 /// The body of the answer to `GET base + path`.
 pub(super) async fn get(base: &str, path: &str) -> anyhow::Result<Bytes> {
-    get_as(base, path, "application/json").await
+    get_as(base, path, JSON).await
 }
 
 /// The same in a form of one's own wish: what `Accept` shall say.
 pub(super) async fn get_as(base: &str, path: &str, accept: &str) -> anyhow::Result<Bytes> {
-    let asked = async {
-        match base.strip_prefix(SOCKET) {
-            Some(socket) => ask_socket(Path::new(socket), path, accept).await,
-            None => ask_address(&format!("{}{path}", base.trim_end_matches('/')), accept).await,
+    Connection::open(base).await?.get_as(path, accept).await
+}
+
+/// A connection to an exporter, over which any number of questions are asked, one after another.
+pub(super) struct Connection {
+    base: String,
+    /// The exporter's address or socket, for messages.
+    name: String,
+    host: String,
+    /// What the path of every question begins with.
+    prefix: String,
+    sender: http1::SendRequest<Empty<Bytes>>,
+    /// Reads and writes while an answer is awaited.
+    driver: Fuse<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
+}
+
+impl Connection {
+    /// Connects to an exporter.
+    ///
+    /// # Errors
+    /// When nothing listens there ([`is_silence`]), or the URL is none.
+    pub(super) async fn open(base: &str) -> anyhow::Result<Self> {
+        let opened = async {
+            match base.strip_prefix(SOCKET) {
+                Some(socket) => Self::open_socket(base, Path::new(socket)).await,
+                None => Self::open_address(base).await,
+            }
+        };
+        within_limit(base, opened).await
+    }
+
+    async fn open_socket(base: &str, socket: &Path) -> anyhow::Result<Self> {
+        let name = socket.display().to_string();
+        let stream = UnixStream::connect(socket).await.with_context(|| {
+            format!(
+                "nothing answers at {name}: is `gravimeter serve` running, and may you write to its socket?"
+            )
+        })?;
+        let (sender, driver) = start(stream).await?;
+        Ok(Self {
+            base: base.to_owned(),
+            name,
+            host: "localhost".to_owned(),
+            prefix: String::new(),
+            sender,
+            driver,
+        })
+    }
+
+    async fn open_address(base: &str) -> anyhow::Result<Self> {
+        let uri: Uri = base
+            .parse()
+            .with_context(|| format!("{base:?} is not a URL: write it as http://127.0.0.1:8741"))?;
+        ensure!(
+            uri.scheme_str() == Some("http"),
+            "{base:?}: write it as http://127.0.0.1:8741; an exporter with TLS is asked at its web.socket: unix:/path"
+        );
+        let authority = uri
+            .authority()
+            .with_context(|| format!("{base:?} names no host"))?;
+        let host = authority.host().trim_matches(['[', ']']);
+        let port = authority.port_u16().unwrap_or(80);
+        let stream = TcpStream::connect((host, port)).await;
+        let stream = stream.with_context(|| {
+            format!("nothing answers at {authority}: is `gravimeter serve` running?")
+        })?;
+        let (sender, driver) = start(stream).await?;
+        Ok(Self {
+            base: base.to_owned(),
+            name: authority.to_string(),
+            host: authority.to_string(),
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+            sender,
+            driver,
+        })
+    }
+
+    /// The body of the answer to a question, as JSON.
+    ///
+    /// # Errors
+    /// When no answer comes in time, or one that is an error. The connection is of no use then.
+    pub(super) async fn get(&mut self, path: &str) -> anyhow::Result<Bytes> {
+        self.get_as(path, JSON).await
+    }
+
+    /// The same; `None` where there is nothing at that path.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) async fn find(&mut self, path: &str) -> anyhow::Result<Option<Bytes>> {
+        let (status, body) = self.exchange(path, JSON).await?;
+        if status == StatusCode::NOT_FOUND && reason(&body).is_some() {
+            return Ok(None);
         }
-    };
-    timeout(LIMIT, asked)
-        .await
-        .with_context(|| format!("{base} did not answer within {} s", LIMIT.as_secs()))?
-}
+        self.accepted(status, body).map(Some)
+    }
 
-async fn ask_socket(socket: &Path, path: &str, accept: &str) -> anyhow::Result<Bytes> {
-    let stream = UnixStream::connect(socket).await;
-    let stream = stream.with_context(|| {
-        format!(
-            "nothing answers at {}: is `gravimeter serve` running, and may you write to its socket?",
-            socket.display()
-        )
-    })?;
-    ask(
-        stream,
-        &socket.display().to_string(),
-        "localhost",
-        path,
-        accept,
-    )
-    .await
-}
+    async fn get_as(&mut self, path: &str, accept: &str) -> anyhow::Result<Bytes> {
+        let (status, body) = self.exchange(path, accept).await?;
+        self.accepted(status, body)
+    }
 
-async fn ask_address(url: &str, accept: &str) -> anyhow::Result<Bytes> {
-    let uri: Uri = url
-        .parse()
-        .with_context(|| format!("{url:?} is not a URL: write it as http://127.0.0.1:8741"))?;
-    ensure!(
-        uri.scheme_str() == Some("http"),
-        "{url:?}: write it as http://127.0.0.1:8741; an exporter with TLS is asked at its web.socket: unix:/path"
-    );
-    let authority = uri
-        .authority()
-        .with_context(|| format!("{url:?} names no host"))?;
-    let host = authority.host().trim_matches(['[', ']']);
-    let port = authority.port_u16().unwrap_or(80);
-    let stream = TcpStream::connect((host, port)).await;
-    let stream = stream.with_context(|| {
-        format!("nothing answers at {authority}: is `gravimeter serve` running?")
-    })?;
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    ask(stream, authority.as_str(), authority.as_str(), path, accept).await
-}
+    async fn exchange(&mut self, path: &str, accept: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request = Request::get(format!("{}{path}", self.prefix))
+            .header(header::HOST, &self.host)
+            .header(header::ACCEPT, accept)
+            .body(Empty::<Bytes>::new())?;
+        let sender = &mut self.sender;
+        let exchange = async {
+            sender.ready().await.context(NO_HTTP)?;
+            let response = sender.send_request(request).await.context(NO_HTTP)?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_BYTES)
+                .collect()
+                .await;
+            let body = body.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
+            Ok::<_, anyhow::Error>((status, body.to_bytes()))
+        };
+        let driver = &mut self.driver;
+        let driven = async {
+            let mut exchange = std::pin::pin!(exchange);
+            // The connection is driven beside the exchange. When it ends first, the exchange has
+            // all that it will ever get.
+            tokio::select! {
+                biased;
+                answer = &mut exchange => answer,
+                _ = driver => exchange.await,
+            }
+        };
+        within_limit(&self.base, driven).await
+    }
 
-/// Asks `whom` by the name of `host`.
-async fn ask<S>(
-    stream: S,
-    whom: &str,
-    host: &str,
-    path: &str,
-    accept: &str,
-) -> anyhow::Result<Bytes>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path)
-        .header(header::HOST, host)
-        .header(header::ACCEPT, accept);
-    let request = request.body(Empty::<Bytes>::new())?;
-    let exchange = async {
-        let response = sender.send_request(request).await.context(NO_HTTP)?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_BYTES)
-            .collect()
-            .await;
-        let body = body.map_err(|error| anyhow::anyhow!("the answer broke off: {error}"))?;
-        Ok::<_, anyhow::Error>((status, body.to_bytes()))
-    };
-    let mut exchange = std::pin::pin!(exchange);
-    // The connection is driven beside the exchange. When it ends first, the exchange has all that
-    // it will ever get.
-    let (status, body) = tokio::select! {
-        biased;
-        answer = &mut exchange => answer?,
-        _ = connection => exchange.await?,
-    };
-    if status != StatusCode::OK {
+    /// The body of an answer that is no error.
+    fn accepted(&self, status: StatusCode, body: Bytes) -> anyhow::Result<Bytes> {
+        if status == StatusCode::OK {
+            return Ok(body);
+        }
         let why = match status {
             StatusCode::UNAUTHORIZED => {
                 Some("a password is asked for: set web.socket, and ask there".to_owned())
@@ -171,9 +234,32 @@ where
             _ => reason(&body),
         };
         let why = why.unwrap_or_else(|| "is it the exporter of gravimeter?".to_owned());
-        bail!("{whom} answered {status}: {why}");
+        bail!("{} answered {status}: {why}", self.name);
     }
-    Ok(body)
+}
+
+/// Speaks HTTP over a stream.
+async fn start<S>(
+    stream: S,
+) -> anyhow::Result<(
+    http1::SendRequest<Empty<Bytes>>,
+    Fuse<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>,
+)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let driver: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connection);
+    Ok((sender, driver.fuse()))
+}
+
+async fn within_limit<T>(
+    base: &str,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    timeout(LIMIT, work)
+        .await
+        .with_context(|| format!("{base} did not answer within {} s", LIMIT.as_secs()))?
 }
 
 /// Whether the error is that nobody listens there.
@@ -193,6 +279,8 @@ fn reason(body: &[u8]) -> Option<String> {
     let message = answer.get("error")?.get("message")?.as_str()?;
     (!message.chars().any(char::is_control)).then(|| message.to_owned())
 }
+
+const JSON: &str = "application/json";
 
 /// What the base URL of a Unix socket begins with.
 const SOCKET: &str = "unix:";

@@ -4,9 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::builder::PathBufValueParser;
+use clap::builder::{PathBufValueParser, StyledStr};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
+use super::HELP_WIDTH;
 use crate::config::{
     DefaultValue, Inputs, Key, Kind, Loaded, Mistakes, Places, keys, load, process_environment,
 };
@@ -41,19 +42,22 @@ impl ConfigFlags {
 
 impl Args for ConfigFlags {
     fn augment_args(command: Command) -> Command {
-        let file = Arg::new(FILE)
-            .long(FILE)
-            .value_name("PATH")
-            .value_parser(PathBufValueParser::new())
-            .help("The configuration file")
-            .long_help(FILE_HELP)
-            .help_heading(HEADING);
-        command.arg(file).args(keys().map(flag))
+        command.arg(file_flag()).args(keys().map(flag))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
     }
+}
+
+fn file_flag() -> Arg {
+    Arg::new(FILE)
+        .long(FILE)
+        .value_name("PATH")
+        .value_parser(PathBufValueParser::new())
+        .help("The configuration file; every key is an option, too: gravimeter help config")
+        .long_help(FILE_HELP)
+        .help_heading(HEADING)
 }
 
 impl FromArgMatches for ConfigFlags {
@@ -72,6 +76,20 @@ impl FromArgMatches for ConfigFlags {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// The help of every key, as one text: the help of a command does not show them, as so many flags
+/// would bury what it is for.
+pub(super) fn keys_help() -> StyledStr {
+    let shown = |argument: Arg| argument.hide(false);
+    let file = file_flag();
+    Command::new("gravimeter COMMAND")
+        .about(KEYS_ABOUT)
+        .disable_help_flag(true)
+        .max_term_width(HELP_WIDTH)
+        .arg(file)
+        .args(keys().map(flag).map(shown))
+        .render_long_help()
 }
 
 /// The flag by which `serve` starts the language server, too.
@@ -109,7 +127,9 @@ pub(super) fn switch_tip(arguments: &[OsString]) -> Option<String> {
     let mut wrong = pairs.filter_map(|(key, value)| Some((key, switch(value)?)));
     let (key, value) = wrong.next()?;
     let name = key.name;
-    Some(format!("  tip: write '--{name}={value}': the value of a switch stands behind `=`"))
+    Some(format!(
+        "  tip: write '--{name}={value}': the value of a switch stands behind `=`"
+    ))
 }
 
 /// What people write for a switch.
@@ -121,7 +141,7 @@ fn switch(word: &str) -> Option<bool> {
     }
 }
 
-/// The flag of one key. Only the long help shows it: forty flags would bury what a command is for.
+/// The flag of one key.
 fn flag(key: &'static Key) -> Arg {
     let default = match key.default {
         DefaultValue::InterceptedHosts => "Default: see `gravimeter config reference`".to_owned(),
@@ -136,7 +156,7 @@ fn flag(key: &'static Key) -> Arg {
         .help(key.summary())
         .long_help(format!("{help}\n{default}"))
         .help_heading(HEADING)
-        .hide_short_help(true)
+        .hide(true)
         .action(if key.kind.repeats() {
             ArgAction::Append
         } else {
@@ -170,5 +190,11 @@ const FILE_HELP: &str = "\
 The configuration file. Without it: GRAVIMETER_CONFIG, /etc/gravimeter/gravimeter.toml,
 $XDG_CONFIG_HOME/gravimeter/gravimeter.toml, or none.
 
-Every key of the file is also a flag, as below, and a variable (GRAVIMETER_WEB_LISTEN).
-Lists are written with commas; flags win over variables, variables over the file.";
+Every key of the file is an option, too (--web.listen), and a variable (GRAVIMETER_WEB_LISTEN):
+`gravimeter help config` lists them. Lists are written with commas; options win over variables,
+variables over the file.";
+
+const KEYS_ABOUT: &str = "\
+The keys of the configuration. Each is an option of every command that reads the configuration,
+a variable (--web.listen: GRAVIMETER_WEB_LISTEN) and a key of the file (listen in [web]).
+`gravimeter config check` tries a configuration, `gravimeter config example` prints a file.";

@@ -9,9 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::config::{Places, process_environment};
 use crate::launch::find::running_application;
-use crate::launch::launchers::{
-    self, LauncherKind, LauncherRequest, ProgramLauncher, Shell,
-};
+use crate::launch::launchers::{self, LauncherKind, LauncherRequest, ProgramLauncher, Shell};
 
 /// Start a program observed, from the desktop or by its name in a shell, without a further thought
 #[derive(Debug, Args)]
@@ -114,7 +112,11 @@ fn explain(made: &ProgramLauncher, shell: Shell, out: &mut dyn Write) -> anyhow:
         )?,
         LauncherKind::Shell(of_file) => {
             // Bash and Zsh share the file.
-            let shell = if of_file == Shell::Fish { of_file } else { shell };
+            let shell = if of_file == Shell::Fish {
+                of_file
+            } else {
+                shell
+            };
             if let Some((file, line)) = shell.setup(&made.file) {
                 writeln!(out, "Add this line to {file}:\n\n  {line}\n")?;
             }

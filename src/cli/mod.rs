@@ -10,8 +10,10 @@ mod completions;
 mod config;
 mod demo;
 mod doctor;
+mod env;
 mod exporter;
 mod flags;
+mod help;
 mod launcher;
 mod log_limit;
 mod logging;
@@ -19,6 +21,8 @@ mod prices;
 mod redirect;
 mod run;
 mod serve;
+mod statusline;
+mod top;
 mod usage;
 
 use std::ffi::OsString;
@@ -111,7 +115,7 @@ fn web_mistakes(error: &anyhow::Error) -> Option<&AccessError> {
 }
 
 #[derive(Debug, Parser)]
-#[command(name = "gravimeter", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 110)]
+#[command(name = "gravimeter", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = HELP_WIDTH)]
 #[command(disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
@@ -124,14 +128,18 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Usage(usage::Usage),
+    Top(top::Top),
+    Statusline(statusline::Statusline),
     Cascades(cascades::Cascades),
     Prices(prices::PriceTable),
+    Env(env::Env),
     Launcher(launcher::Launcher),
     Redirect(redirect::Redirect),
     Ca(ca::Ca),
     Doctor(doctor::Doctor),
     Config(config::Config),
     Completions(completions::Completions),
+    Help(help::Help),
     AgentExec(agent::AgentExec),
     AgentSignal(agent::AgentSignal),
     RunStage(run::RunStage),
@@ -147,14 +155,18 @@ impl Command {
             Self::Serve(command) => command.run(),
             Self::Demo(command) => command.run(),
             Self::Usage(command) => command.run(out),
+            Self::Top(command) => command.run(),
+            Self::Statusline(command) => command.run(out),
             Self::Cascades(command) => command.run(out),
             Self::Prices(command) => command.run(out),
+            Self::Env(command) => command.run(out),
             Self::Launcher(command) => command.run(out),
             Self::Redirect(command) => command.run(out),
             Self::Ca(command) => command.run(out),
             Self::Doctor(command) => command.run(out),
             Self::Config(command) => command.run(out),
             Self::Completions(command) => command.run(out),
+            Self::Help(command) => command.run(out),
             Self::AgentExec(command) => command.run(),
             Self::AgentSignal(command) => command.run(out),
             Self::RunStage(command) => command.run(),
@@ -193,7 +205,12 @@ Try it without an agent:   gravimeter demo
 Check this machine:        gravimeter doctor
 Start:                     gravimeter serve
 What was spent:            gravimeter usage
-By which conversation:     gravimeter cascades";
+What is spent now:         gravimeter top
+By which conversation:     gravimeter cascades
+What can be configured:    gravimeter help config";
+
+/// Longer lines are hard to read.
+const HELP_WIDTH: usize = 110;
 
 /// The exit code for wrong arguments and configurations, as clap has it.
 const WRONG_INPUT: u8 = 2;

@@ -10,8 +10,10 @@ use serde_json::json;
 
 use super::block_on;
 use super::flags::ConfigFlags;
-use crate::capture::redirect::{FamilyStatus, Operator, Redirect as Rules, SCRIPT};
+use crate::capture::cgroup;
+use crate::capture::redirect::{self, FamilyStatus, Operator, Redirect as Rules, SCRIPT};
 use crate::config;
+use crate::launch;
 
 /// Install, remove or look at the rules that redirect the agent's traffic
 #[derive(Debug, Args)]
@@ -37,6 +39,10 @@ enum Command {
         /// Write no sudoers file: for gravimeter that runs as root
         #[arg(long, conflicts_with_all = ["operator", "program"])]
         no_sudoers: bool,
+        /// Redirect a cgroup and no user, for `gravimeter run --scope cgroup`: this path in the cgroup
+        /// v2 hierarchy, or a slice of the operator's systemd
+        #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["program", "no_sudoers"])]
+        cgroup: Option<String>,
         #[command(flatten)]
         config: ConfigFlags,
     },
@@ -45,6 +51,9 @@ enum Command {
         /// Also remove the sudoers file, and the agent's user if install created it
         #[arg(long)]
         purge: bool,
+        /// Those for a cgroup
+        #[arg(long)]
+        cgroup: bool,
         #[command(flatten)]
         config: ConfigFlags,
     },
@@ -53,6 +62,9 @@ enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Of those for a cgroup
+        #[arg(long)]
+        cgroup: bool,
         #[command(flatten)]
         config: ConfigFlags,
     },
@@ -67,37 +79,82 @@ impl Redirect {
                 operator,
                 program,
                 no_sudoers,
+                cgroup,
                 config,
             } => {
-                let rules = Rules::new(config.load()?.config.redirect);
                 let operator = if no_sudoers {
                     None
                 } else {
                     operator_of(operator, program)?
                 };
+                let mut rules = config.load()?.config.redirect;
+                if let Some(path) = cgroup {
+                    rules = for_cgroup(rules);
+                    rules.cgroup = Some(cgroup_path(path, operator.as_ref())?);
+                }
+                let rules = Rules::new(rules);
                 write!(
                     out,
                     "{}",
                     block_on(async { Ok(rules.install(operator.as_ref()).await?) })?
                 )?;
             }
-            Command::Remove { purge, config } => {
-                let rules = Rules::new(config.load()?.config.redirect);
+            Command::Remove {
+                purge,
+                cgroup,
+                config,
+            } => {
+                let rules = rules(config, cgroup)?;
                 write!(
                     out,
                     "{}",
                     block_on(async { Ok(rules.remove(purge).await?) })?
                 )?;
             }
-            Command::Status { json, config } => return status(config, json, out),
+            Command::Status {
+                json,
+                cgroup,
+                config,
+            } => return status(&rules(config, cgroup)?, json, out),
             Command::Script => out.write_all(SCRIPT.as_bytes())?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn status(config: ConfigFlags, as_json: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let rules = Rules::new(config.load()?.config.redirect);
+/// The configured rules for a user, or those for a cgroup.
+fn rules(config: ConfigFlags, of_cgroup: bool) -> anyhow::Result<Rules> {
+    let config = config.load()?.config.redirect;
+    Ok(Rules::new(match of_cgroup {
+        true => for_cgroup(config),
+        false => config,
+    }))
+}
+
+/// The rules for a cgroup stand beside those for a user.
+fn for_cgroup(config: redirect::Config) -> redirect::Config {
+    redirect::Config {
+        name: cgroup::INSTANCE.to_owned(),
+        port: cgroup::PORT,
+        ..config
+    }
+}
+
+/// The path that was given, or the usual one of the operator.
+fn cgroup_path(given: String, operator: Option<&Operator>) -> anyhow::Result<String> {
+    if !given.is_empty() {
+        return Ok(given);
+    }
+    let Some(Operator { user, .. }) = operator else {
+        anyhow::bail!(
+            "whose cgroup? Name the user who runs gravimeter (--operator), or a cgroup (--cgroup PATH)"
+        );
+    };
+    let uid = block_on(async { Ok(launch::uid_of(user).await?) })?;
+    Ok(cgroup::default_path(uid))
+}
+
+fn status(rules: &Rules, as_json: bool, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let status = block_on(async { Ok(rules.status().await?) })?;
     let (ipv4, ipv6) = (word(status.ipv4), word(status.ipv6));
     if as_json {

@@ -16,7 +16,7 @@ use crate::launch::ConnectionGuide;
 /// Observe an agent: capture its traffic, pass it on unchanged, serve metrics and usage
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Everything else is configuration: see --help for all flags, or docs/configuration.md."
+    after_help = "Everything else is configuration: gravimeter help config, or docs/configuration.md."
 )]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -89,6 +89,9 @@ mod tests {
             assert!(text.lines().any(|known| known == line), "{line}\n{text}");
         }
         let text = greeting(None, None);
-        assert!(!text.contains("HTTPS_PROXY") && !text.contains("http://"), "{text}");
+        assert!(
+            !text.contains("HTTPS_PROXY") && !text.contains("http://"),
+            "{text}"
+        );
     }
 }

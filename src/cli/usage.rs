@@ -1,8 +1,8 @@
 //! `gravimeter usage`: what was counted over any span of time, by a running exporter or in the file
 //! that one has left.
 //!
-//! Both are asked the same question and give the same answer: a table with a bar for each day or
-//! hour, JSON, or CSV.
+//! Both are asked the same question and give the same answer: a table with a bar for each hour, day,
+//! week or month, JSON, or CSV.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
@@ -29,19 +29,19 @@ pub(super) struct Usage {
     /// What each line is for
     #[arg(long, value_enum, default_value = "model")]
     by: By,
-    /// Count from then on: a duration (24h), a day (2026-11-01), a local time (2026-11-01T09:30) or
-    /// RFC 3339
+    /// Count from then on: today, yesterday, the last monday (or another weekday), a duration (24h),
+    /// a day (2026-11-01), a local time (2026-11-01T09:30) or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = |text: &str| checked("since", text))]
     since: Option<String>,
     /// Count until then, in the same words
     #[arg(long, value_name = "TIME", value_parser = |text: &str| checked("until", text))]
     until: Option<String>,
-    /// Whose days and hours are meant: a name (Europe/Berlin) or an offset (+05:30). Without it:
+    /// Whose hours, days, weeks and months are meant: a name (Europe/Berlin) or an offset (+05:30). Without it:
     /// this machine's, or else UTC
     #[arg(long, value_name = "ZONE", value_parser = |text: &str| checked("tz", text), allow_hyphen_values = true)]
     tz: Option<String>,
-    /// How many lines there are at most: the first days or hours, of everything else those with the
-    /// most tokens
+    /// How many lines there are at most: the first hours, days, weeks or months, of everything else
+    /// those with the most tokens
     #[arg(long, value_name = "COUNT", value_parser = |text: &str| checked("limit", text))]
     limit: Option<String>,
     /// Print the JSON of /v1/usage instead of a table
@@ -64,12 +64,16 @@ enum By {
     Hour,
     /// Models
     Model,
+    /// Months, with a bar for each on a terminal
+    Month,
     /// What the calls were for
     Operation,
     /// Providers
     Provider,
     /// Subagents, after their conversation; 'none' are calls that no subagent is known to have made
     Subagent,
+    /// Weeks, each by its Monday, with a bar for each on a terminal
+    Week,
 }
 
 impl By {
@@ -80,9 +84,21 @@ impl By {
             Self::Day => ("day", "days", "DAY"),
             Self::Hour => ("hour", "hours", "HOUR"),
             Self::Model => ("model", "models", "MODEL"),
+            Self::Month => ("month", "months", "MONTH"),
             Self::Operation => ("operation", "operations", "OPERATION"),
             Self::Provider => ("provider", "providers", "PROVIDER"),
             Self::Subagent => ("subagent", "subagents", "SUBAGENT"),
+            Self::Week => ("week", "weeks", "WEEK"),
+        }
+    }
+
+    /// Whether the groups are periods of time.
+    fn is_of_time(self) -> bool {
+        match self {
+            Self::Day | Self::Hour | Self::Month | Self::Week => true,
+            Self::Cascade | Self::Model | Self::Operation | Self::Provider | Self::Subagent => {
+                false
+            }
         }
     }
 }
@@ -128,8 +144,7 @@ impl Usage {
 
     /// The parameters of `/v1/usage`. The zone is told whenever a word depends on it.
     fn parameters(&self) -> Vec<(String, String)> {
-        let needs_zone =
-            matches!(self.by, By::Day | By::Hour) || self.since.is_some() || self.until.is_some();
+        let needs_zone = self.by.is_of_time() || self.since.is_some() || self.until.is_some();
         let of_this_machine = || Zone::name_of_this_machine().filter(|_| needs_zone);
         let given = [
             ("since", self.since.clone()),
@@ -214,11 +229,10 @@ fn checked(name: &str, text: &str) -> Result<String, WrongUsageQuery> {
 
 fn text(usage: &table::Usage, by: By) -> String {
     let (head, width) = (by.names().2, terminal_width());
-    match by {
-        By::Day | By::Hour => table::render_periods(head, usage, width, io::stdout().is_terminal()),
-        By::Cascade | By::Model | By::Operation | By::Provider | By::Subagent => {
-            table::render_by(head, usage, width)
-        }
+    if by.is_of_time() {
+        table::render_periods(head, usage, width, io::stdout().is_terminal())
+    } else {
+        table::render_by(head, usage, width)
     }
 }
 
@@ -250,7 +264,7 @@ mod tests {
     #[test]
     fn values_are_checked_as_the_exporter_does_and_survive_the_path() {
         assert_eq!(checked("since", "24h").as_deref(), Ok("24h"));
-        assert_eq!(checked("since", "yesterday"), Err(WrongUsageQuery::Since));
+        assert_eq!(checked("since", "tomorrow"), Err(WrongUsageQuery::Since));
         assert_eq!(checked("limit", "0"), Err(WrongUsageQuery::Limit));
         assert_eq!(checked("tz", "Mars/Olympus"), Err(WrongUsageQuery::Zone));
         let parameters = vec![

@@ -39,7 +39,10 @@ pub(crate) fn ssl_cert_file() -> Option<PathBuf> {
 /// The HTTP proxy at an IP address that this process was told to use.
 pub(crate) fn https_proxy() -> Option<SocketAddr> {
     let url = std::env::var("HTTPS_PROXY").ok()?;
-    url.strip_prefix("http://")?.trim_end_matches('/').parse().ok()
+    url.strip_prefix("http://")?
+        .trim_end_matches('/')
+        .parse()
+        .ok()
 }
 
 /// What the service manager calls the sockets that it hands over, in their order

@@ -57,7 +57,9 @@ fn begins_anew(line: &str) -> bool {
             && letters.all(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(letter))
     };
     let line = line.trim();
-    let section = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let section = line
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
     let key = line.split_once('=').map(|(key, _)| key);
     section.or(key).is_some_and(is_name)
 }

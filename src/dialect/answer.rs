@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::limits::Limit;
+use crate::observe::coding::DecodeLimit;
 use crate::observe::exchange::{ExchangeEnd, ResponseHead};
 use crate::observe::json::{Paths, Value};
 use crate::observe::memory::Memory;
@@ -136,10 +137,19 @@ pub(super) struct AnswerHead<'a> {
     pub(super) memory: &'a Memory,
 }
 
+/// What a reader has made of the next bytes of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fed {
+    /// How many of them it has read; those that are left must come again.
+    pub(super) read: usize,
+    /// How many parts with content they completed.
+    pub(super) contents: usize,
+}
+
 /// Reads the body of one response, whatever its form.
 pub(super) trait ReadBody: Send {
-    /// Reads the next bytes. Returns how many parts with content they completed.
-    fn feed(&mut self, bytes: &[u8]) -> usize;
+    /// Reads the next bytes, until the limit is reached.
+    fn feed(&mut self, bytes: &[u8], limit: &mut DecodeLimit) -> Fed;
 
     /// No more bytes follow. Returns how many parts with content this completed.
     fn finish(&mut self, end: ExchangeEnd) -> usize;
@@ -155,6 +165,13 @@ pub(super) trait ReadBody: Send {
 
     /// What it says. `now` is the time from which the duration of a limit is counted.
     fn said(&self, now: SystemTime) -> Said;
+}
+
+/// Takes a later value of the same field, if there is one: the last word counts.
+pub(super) fn take_later<T>(known: &mut Option<T>, later: Option<T>) {
+    if later.is_some() {
+        *known = later;
+    }
 }
 
 /// Whether the value is this text.

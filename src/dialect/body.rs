@@ -15,9 +15,9 @@ use memchr::memchr2;
 
 use frames::Frames;
 
-use super::answer::{AnswerHead, ReadAnswer, ReadBody, Said};
+use super::answer::{AnswerHead, Fed, ReadAnswer, ReadBody, Said};
 use super::verdict::is_success;
-use crate::observe::coding::{CodingError, Decoder};
+use crate::observe::coding::{CodingError, DecodeLimit, Decoder};
 use crate::observe::exchange::ExchangeEnd;
 use crate::observe::json::Status;
 use crate::observe::sse::SseScanner;
@@ -84,7 +84,7 @@ impl<A: ReadAnswer> AnswerBody<A> {
 }
 
 impl<A: ReadAnswer> ReadBody for AnswerBody<A> {
-    fn feed(&mut self, bytes: &[u8]) -> usize {
+    fn feed(&mut self, bytes: &[u8], limit: &mut DecodeLimit) -> Fed {
         let Self {
             decoder,
             form,
@@ -105,7 +105,7 @@ impl<A: ReadAnswer> ReadBody for AnswerBody<A> {
         let fed = decoder
             .as_mut()
             .map_err(|error| *error)
-            .and_then(|decoder| decoder.feed(bytes, &mut read));
+            .and_then(|decoder| decoder.feed_some(bytes, limit, &mut read));
         if let Err(error) = fed {
             self.failure.get_or_insert(error.into());
         }
@@ -119,7 +119,10 @@ impl<A: ReadAnswer> ReadBody for AnswerBody<A> {
         if let (true, Ok(decoder)) = (is_lost, &mut self.decoder) {
             decoder.ignore_rest();
         }
-        self.frames.take_contents()
+        Fed {
+            read: fed.unwrap_or(bytes.len()),
+            contents: self.frames.take_contents(),
+        }
     }
 
     /// No more bytes follow; of a message that ended in order nothing may be missing, unless the

@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::CallHead;
-use super::answer::{AnswerHead, ReadBody, Said};
+use super::answer::{AnswerHead, Fed, ReadBody, Said};
 use super::contents::Contents;
 use super::limits::{self, Limit};
 use super::request::ReadRequestBody;
 use super::response::Response;
 use crate::observe::Connection;
+use crate::observe::coding::DecodeLimit;
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
 use crate::observe::memory::Share;
 use crate::record::{
@@ -48,11 +49,12 @@ pub(super) struct LiveCall {
 }
 
 impl Exchange for LiveCall {
-    fn request_body(&mut self, bytes: &[u8], at: Instant) {
+    fn read_request(&mut self, bytes: &[u8], at: Instant, limit: &mut DecodeLimit) -> usize {
         self.last = at;
-        if let Err(failure) = self.request.feed(bytes) {
+        self.request.feed(bytes, limit).unwrap_or_else(|failure| {
             self.fail(failure);
-        }
+            bytes.len()
+        })
     }
 
     fn response_head(&mut self, head: &ResponseHead, at: Instant) {
@@ -61,13 +63,14 @@ impl Exchange for LiveCall {
         self.record_limits(limits, Some(head.status));
     }
 
-    fn response_body(&mut self, bytes: &[u8], at: Instant) {
+    fn read_response(&mut self, bytes: &[u8], at: Instant, limit: &mut DecodeLimit) -> usize {
         self.last = at;
         let Some(response) = &mut self.response else {
-            return;
+            return bytes.len();
         };
-        let contents = response.body.feed(bytes);
+        let Fed { read, contents } = response.body.feed(bytes, limit);
         self.contents(contents, at);
+        read
     }
 
     fn end(mut self: Box<Self>, end: ExchangeEnd, at: Instant) {

@@ -12,24 +12,43 @@ use crate::record::{Call, Model, Provider, Quota, QuotaWindow, RateLimitReason};
 /// The header fields about limits that one dialect knows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HeadLimits {
-    /// Their names, in lower case.
-    pub(super) fields: &'static [&'static str],
-    /// Endings of the names of those that are called by what they limit.
-    pub(super) endings: &'static [&'static str],
-    /// The limits that a head tells of, which was seen at that time.
-    pub(super) read: fn(&ResponseHead, SystemTime) -> Vec<Limit>,
+    /// Those of API keys.
+    pub(super) keys: &'static [KeyLimit],
+    /// The names of those of plans, in lower case.
+    pub(super) plan_fields: &'static [&'static str],
+    /// Endings of the names of those that are called by what they limit, in lower case.
+    pub(super) plan_endings: &'static [&'static str],
+    /// The limits of plans that a head tells of.
+    pub(super) plans: fn(&ResponseHead) -> Vec<Limit>,
 }
 
 impl HeadLimits {
     /// Of a dialect whose providers tell of limits elsewhere, or not at all.
     pub(super) const NONE: Self = Self {
-        fields: &[],
-        endings: &[],
-        read: |_, _| Vec::new(),
+        keys: &[],
+        plan_fields: &[],
+        plan_endings: &[],
+        plans: |_| Vec::new(),
     };
+
+    /// The names of all of them, in lower case.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let of_keys = self
+            .keys
+            .iter()
+            .flat_map(|key| [key.limit, key.remaining, key.reset]);
+        of_keys.chain(self.plan_fields.iter().copied())
+    }
+
+    /// The limits that a head tells of, which was seen at `now`.
+    fn read(&self, head: &ResponseHead, now: SystemTime) -> Vec<Limit> {
+        let of_keys = self.keys.iter().filter_map(|key| key.read(head, now));
+        of_keys.chain((self.plans)(head)).collect()
+    }
 }
 
 /// The header fields of one limit of an API key, which holds for the model that is asked.
+#[derive(Debug)]
 pub(super) struct KeyLimit {
     /// What it is counted over.
     pub(super) window: QuotaWindow,
@@ -39,21 +58,19 @@ pub(super) struct KeyLimit {
     pub(super) remaining: &'static str,
     /// When it is full again, in a form of the provider's own.
     pub(super) reset: &'static str,
+    /// Reads that form, of a head that was seen at this time.
+    pub(super) read_reset: fn(&str, SystemTime) -> Option<SystemTime>,
 }
 
 impl KeyLimit {
     /// The limit, where a head has both numbers.
-    pub(super) fn read(
-        &self,
-        head: &ResponseHead,
-        reset: impl Fn(&str) -> Option<SystemTime>,
-    ) -> Option<Limit> {
+    fn read(&self, head: &ResponseHead, now: SystemTime) -> Option<Limit> {
         let field = |name| head.fields.get(name);
         Some(Limit {
             scope: Scope::Model,
             window: self.window,
             remaining: ratio(field(self.remaining), field(self.limit))?,
-            resets_at: field(self.reset).and_then(reset),
+            resets_at: field(self.reset).and_then(|text| (self.read_reset)(text, now)),
         })
     }
 }
@@ -105,7 +122,7 @@ impl Limit {
 pub(super) fn of_head(head: &ResponseHead, now: SystemTime) -> Vec<Limit> {
     DIALECTS
         .iter()
-        .flat_map(|dialect| (dialect.limits.read)(head, now))
+        .flat_map(|dialect| dialect.limits.read(head, now))
         .collect()
 }
 
@@ -162,9 +179,9 @@ pub(super) fn shown(of: HeadLimits, fields: &[(&'static str, &str)]) -> Vec<Stri
     let (listed, others): (Vec<_>, Vec<_>) = fields
         .iter()
         .map(owned)
-        .partition(|(name, _)| of.fields.contains(name));
+        .partition(|(name, _)| of.fields().any(|field| field == *name));
     let by_ending = others.into_iter().map(|(name, value)| {
-        let is_listed = of.endings.iter().any(|ending| name.ends_with(ending));
+        let is_listed = of.plan_endings.iter().any(|ending| name.ends_with(ending));
         assert!(is_listed, "{name} is listed");
         (name.to_owned(), value)
     });
@@ -176,7 +193,7 @@ pub(super) fn shown(of: HeadLimits, fields: &[(&'static str, &str)]) -> Vec<Stri
             ..Fields::default()
         },
     };
-    let limits = (of.read)(&head, SystemTime::UNIX_EPOCH);
+    let limits = of.read(&head, SystemTime::UNIX_EPOCH);
     let lines = limits.into_iter().map(|limit| {
         let resets_at = limit.resets_at.map_or_else(String::new, |at| {
             let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap();

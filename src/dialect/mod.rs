@@ -186,18 +186,19 @@ fn provider_of(host: &Host) -> Option<Provider> {
 /// The header fields and query parameters that all dialects together read.
 fn listed() -> Listed {
     static LISTED: LazyLock<[Vec<&str>; 3]> = LazyLock::new(|| {
-        let of_all = |lists: &[fn(&Dialect) -> &'static [&'static str]]| {
-            let of = |dialect| lists.iter().flat_map(move |list| list(dialect)).copied();
-            let mut all: Vec<_> = DIALECTS.iter().copied().flat_map(of).collect();
-            all.sort_unstable();
-            all.dedup();
-            all
-        };
-        [
-            of_all(&[|it| it.listed.fields, |it| it.limits.fields]),
-            of_all(&[|it| it.listed.endings, |it| it.limits.endings]),
-            of_all(&[|it| it.listed.query]),
-        ]
+        let (mut fields, mut endings, mut query) = (Vec::new(), Vec::new(), Vec::new());
+        for dialect in DIALECTS {
+            fields.extend(dialect.listed.fields);
+            fields.extend(dialect.limits.fields());
+            endings.extend(dialect.listed.endings);
+            endings.extend(dialect.limits.plan_endings);
+            query.extend(dialect.listed.query);
+        }
+        for names in [&mut fields, &mut endings, &mut query] {
+            names.sort_unstable();
+            names.dedup();
+        }
+        [fields, endings, query]
     });
     let [fields, endings, query] = &*LISTED;
     Listed {

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::verdict::is_success;
 use super::{Notice, Side};
-use crate::observe::coding::{CodingError, Decoder};
+use crate::observe::coding::{CodingError, DecodeLimit, Decoder};
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
 use crate::observe::json::Status;
 use crate::observe::memory::Share;
@@ -59,23 +59,28 @@ impl LiveNotice {
         }
     }
 
-    fn read(&mut self, bytes: &[u8]) {
+    /// Reads bytes of the body, until the limit is reached. Returns how many.
+    fn read(&mut self, bytes: &[u8], limit: &mut DecodeLimit) -> usize {
         let (Some(decoder), Some(reader)) = (&mut self.decoder, &mut self.reader) else {
-            return;
+            return bytes.len();
         };
         let mut status = Status::Incomplete;
-        let fed = decoder.feed(bytes, &mut |plain| status = reader.feed(plain));
+        let fed = decoder.feed_some(bytes, limit, &mut |plain| status = reader.feed(plain));
         let lost = match (status, fed) {
-            (Status::Complete, _) => return self.state(),
+            (Status::Complete, _) => {
+                self.state();
+                return bytes.len();
+            }
             (Status::Malformed, _) => Some(ObserverFailure::MalformedJson),
             (Status::Incomplete, Err(CodingError::Memory)) => Some(ObserverFailure::MemoryBudget),
             (Status::Incomplete, Err(_)) => None,
-            (Status::Incomplete, Ok(())) => return,
+            (Status::Incomplete, Ok(read)) => return read,
         };
         (self.reader, self.decoder) = (None, None);
         if let Some(failure) = lost {
             self.record.record(Fact::ObserverFailed(failure));
         }
+        bytes.len()
     }
 
     /// Records the facts that the document reports, once.
@@ -90,9 +95,10 @@ impl LiveNotice {
 }
 
 impl Exchange for LiveNotice {
-    fn request_body(&mut self, bytes: &[u8], _: Instant) {
-        if self.side == Side::Request {
-            self.read(bytes);
+    fn read_request(&mut self, bytes: &[u8], _: Instant, limit: &mut DecodeLimit) -> usize {
+        match self.side {
+            Side::Request => self.read(bytes, limit),
+            Side::Response => bytes.len(),
         }
     }
 
@@ -102,9 +108,10 @@ impl Exchange for LiveNotice {
         }
     }
 
-    fn response_body(&mut self, bytes: &[u8], _: Instant) {
-        if self.side == Side::Response {
-            self.read(bytes);
+    fn read_response(&mut self, bytes: &[u8], _: Instant, limit: &mut DecodeLimit) -> usize {
+        match self.side {
+            Side::Request => bytes.len(),
+            Side::Response => self.read(bytes, limit),
         }
     }
 

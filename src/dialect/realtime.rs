@@ -10,10 +10,11 @@ mod talk;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use super::answer::{ReadBody, Said};
+use super::answer::{Fed, ReadBody, Said};
 use super::limits::Limit;
 use super::request::ReadRequestBody;
 use super::session::EXTENSIONS;
+use crate::observe::coding::DecodeLimit;
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead, Session};
 use crate::observe::memory::Share;
 use crate::observe::websocket::{Messages, WebSocket};
@@ -78,8 +79,11 @@ pub(super) struct Reply {
 }
 
 impl ReadBody for Reply {
-    fn feed(&mut self, _: &[u8]) -> usize {
-        0
+    fn feed(&mut self, bytes: &[u8], _: &mut DecodeLimit) -> Fed {
+        Fed {
+            read: bytes.len(),
+            contents: 0,
+        }
     }
 
     fn finish(&mut self, _: ExchangeEnd) -> usize {
@@ -136,11 +140,15 @@ impl Upgrade {
 }
 
 impl Exchange for Upgrade {
-    fn request_body(&mut self, _: &[u8], _: Instant) {}
+    fn read_request(&mut self, bytes: &[u8], _: Instant, _: &mut DecodeLimit) -> usize {
+        bytes.len()
+    }
 
     fn response_head(&mut self, _: &ResponseHead, _: Instant) {}
 
-    fn response_body(&mut self, _: &[u8], _: Instant) {}
+    fn read_response(&mut self, bytes: &[u8], _: Instant, _: &mut DecodeLimit) -> usize {
+        bytes.len()
+    }
 
     fn upgrade(&mut self, head: &ResponseHead, _: Instant) -> Option<Box<dyn Session>> {
         let shared = self.0.take()?;
@@ -165,20 +173,28 @@ struct RealtimeSession {
 }
 
 impl Session for RealtimeSession {
-    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant) {
+    fn read(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        at: Instant,
+        limit: &mut DecodeLimit,
+    ) -> usize {
         let Some(socket) = &mut self.socket else {
-            return;
+            return bytes.len();
         };
         let mut messages = At {
             talk: &mut self.talk,
             message_begun: &mut self.message_begun,
             at,
         };
-        if let Err(failure) = socket.read(direction, bytes, &mut messages) {
+        let read = socket.read(direction, bytes, limit, &mut messages);
+        read.unwrap_or_else(|failure| {
             self.socket = None;
             self.talk.end(ExchangeEnd::Lost, at);
             self.talk.record(Fact::ObserverFailed(failure));
-        }
+            bytes.len()
+        })
     }
 
     /// If the frames cannot be read, a call may be in progress.
@@ -234,8 +250,8 @@ impl Messages for At<'_> {
 struct NoRequest;
 
 impl ReadRequestBody for NoRequest {
-    fn feed(&mut self, _: &[u8]) -> Result<(), ObserverFailure> {
-        Ok(())
+    fn feed(&mut self, bytes: &[u8], _: &mut DecodeLimit) -> Result<usize, ObserverFailure> {
+        Ok(bytes.len())
     }
 
     fn asks(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The interface for requests: a dialect names the values that it reads of the body of a call
 //! ([`ReadRequest`]); the reader here decodes the body and finds them. Nothing else is kept.
 
-use crate::observe::coding::{CodingError, Decoder};
+use crate::observe::coding::{CodingError, DecodeLimit, Decoder};
 use crate::observe::exchange::RequestHead;
 use crate::observe::json::{PathReader, Paths, Status, Value};
 use crate::observe::memory::Memory;
@@ -57,8 +57,9 @@ pub(super) trait ReadRequest: Send {
 
 /// The reader of one request's body, whatever its dialect.
 pub(super) trait ReadRequestBody: Send {
-    /// Reads the next bytes. An error is final and comes again with every later call.
-    fn feed(&mut self, bytes: &[u8]) -> Result<(), ObserverFailure>;
+    /// Reads the next bytes, until the limit is reached. Returns how many are read; those that are
+    /// left must come again. An error is final and comes again with every later call.
+    fn feed(&mut self, bytes: &[u8], limit: &mut DecodeLimit) -> Result<usize, ObserverFailure>;
 
     /// As [`ReadRequest::asks`], of a document that is complete and is JSON.
     fn asks(&self) -> bool;
@@ -103,21 +104,21 @@ struct RequestBody<R: ReadRequest> {
 }
 
 impl<R: ReadRequest> ReadRequestBody for RequestBody<R> {
-    fn feed(&mut self, bytes: &[u8]) -> Result<(), ObserverFailure> {
+    fn feed(&mut self, bytes: &[u8], limit: &mut DecodeLimit) -> Result<usize, ObserverFailure> {
         let Self {
             decoder,
             reader,
             request,
         } = self;
         let decoder = decoder.as_mut().map_err(|error| *error)?;
-        decoder.feed(bytes, &mut |plain| {
+        let read = decoder.feed_some(bytes, limit, &mut |plain| {
             reader.feed(plain, &mut |field, value| request.value(field, value));
         })?;
         if reader.status() == Status::Malformed {
             decoder.ignore_rest();
             return Err(ObserverFailure::MalformedJson);
         }
-        Ok(())
+        Ok(read)
     }
 
     fn asks(&self) -> bool {

@@ -11,6 +11,7 @@ use super::CallHead;
 use super::call::{EXCHANGE_BYTES, LiveCall};
 use super::limits;
 use super::request::ReadRequestBody;
+use crate::observe::coding::DecodeLimit;
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead, Session};
 use crate::observe::memory::Memory;
 use crate::observe::websocket::{Messages, WebSocket};
@@ -62,11 +63,15 @@ impl Upgrade {
 }
 
 impl Exchange for Upgrade {
-    fn request_body(&mut self, _: &[u8], _: Instant) {}
+    fn read_request(&mut self, bytes: &[u8], _: Instant, _: &mut DecodeLimit) -> usize {
+        bytes.len()
+    }
 
     fn response_head(&mut self, _: &ResponseHead, _: Instant) {}
 
-    fn response_body(&mut self, _: &[u8], _: Instant) {}
+    fn read_response(&mut self, bytes: &[u8], _: Instant, _: &mut DecodeLimit) -> usize {
+        bytes.len()
+    }
 
     fn upgrade(&mut self, head: &ResponseHead, at: Instant) -> Option<Box<dyn Session>> {
         let shared = self.0.take()?;
@@ -111,19 +116,35 @@ struct Calls {
 }
 
 impl Session for LiveSession {
-    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant) {
+    fn read(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        at: Instant,
+        limit: &mut DecodeLimit,
+    ) -> usize {
         let Some(socket) = &mut self.socket else {
-            return;
+            return bytes.len();
         };
-        let calls = &mut self.calls;
-        if let Err(failure) = socket.read(direction, bytes, &mut At { calls, at }) {
+        let mut messages = At {
+            calls: &mut self.calls,
+            at,
+            limit: DecodeLimit::default(),
+            is_unread: false,
+        };
+        let read = match socket.read(direction, bytes, limit, &mut messages) {
+            Ok(_) if messages.is_unread => Err(ObserverFailure::DecodeBudget),
+            read => read,
+        };
+        read.unwrap_or_else(|failure| {
             self.socket = None;
             self.calls.end(ExchangeEnd::Lost, at);
             self.calls
                 .shared
                 .record
                 .record(Fact::ObserverFailed(failure));
-        }
+            bytes.len()
+        })
     }
 
     /// If the frames cannot be read, a call may be in progress.
@@ -180,12 +201,22 @@ impl Calls {
 struct At<'a> {
     calls: &'a mut Calls,
     at: Instant,
+    /// A message that is compressed in itself, beside what the socket agreed on, is read up to here:
+    /// no client sends such.
+    limit: DecodeLimit,
+    /// A message went on beyond it.
+    is_unread: bool,
 }
 
 impl Messages for At<'_> {
     fn fragment(&mut self, direction: Direction, payload: &[u8]) {
-        let Self { calls, at } = self;
-        match direction {
+        let Self {
+            calls,
+            at,
+            limit,
+            is_unread,
+        } = self;
+        let read = match direction {
             Direction::ToProvider => {
                 let Shared {
                     call, head, memory, ..
@@ -194,19 +225,21 @@ impl Messages for At<'_> {
                     .asking
                     .get_or_insert_with(|| (*at, (call.request)(head, memory)));
                 // A message that is not JSON is no call.
-                let _ = request.feed(payload);
+                request.feed(payload, limit).unwrap_or(payload.len())
             }
-            Direction::ToAgent => {
-                if let Some(current) = &mut calls.current {
+            Direction::ToAgent => match &mut calls.current {
+                Some(current) => {
                     current.answer_over_socket(&calls.answer_head, *at);
-                    current.response_body(payload, *at);
+                    current.read_response(payload, *at, limit)
                 }
-            }
-        }
+                None => payload.len(),
+            },
+        };
+        *is_unread |= read < payload.len();
     }
 
     fn end_message(&mut self, direction: Direction) {
-        let Self { calls, at } = self;
+        let Self { calls, at, .. } = self;
         match direction {
             Direction::ToProvider => {
                 let asked = calls.asking.take().filter(|(_, request)| request.asks());

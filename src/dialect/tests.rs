@@ -518,7 +518,7 @@ fn the_page_of_providers_is_complete() {
         "the table of hosts in docs/providers.md must be:\n\n{table}"
     );
     // Every header field about limits and times, by the beginning that its family has.
-    for field in DIALECTS.iter().flat_map(|dialect| dialect.limits.fields) {
+    for field in DIALECTS.iter().flat_map(|dialect| dialect.limits.fields()) {
         let families = [
             "anthropic-ratelimit-",
             "x-ratelimit-",

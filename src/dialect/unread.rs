@@ -8,7 +8,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use crate::observe::coding::Decoder;
+use crate::observe::coding::{DecodeLimit, Decoder};
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
 use crate::observe::json::{PathReader, Paths, Status, Value};
 use crate::observe::memory::Share;
@@ -96,7 +96,9 @@ impl Unread {
 }
 
 impl Exchange for Unread {
-    fn request_body(&mut self, _: &[u8], _: Instant) {}
+    fn read_request(&mut self, bytes: &[u8], _: Instant, _: &mut DecodeLimit) -> usize {
+        bytes.len()
+    }
 
     fn response_head(&mut self, head: &ResponseHead, _: Instant) {
         if !is_success(head.status) {
@@ -129,17 +131,17 @@ impl Exchange for Unread {
         }
     }
 
-    fn response_body(&mut self, bytes: &[u8], _: Instant) {
+    fn read_response(&mut self, bytes: &[u8], _: Instant, limit: &mut DecodeLimit) -> usize {
         let Some(Answer {
             decoder,
             document,
             events,
         }) = &mut self.answer
         else {
-            return;
+            return bytes.len();
         };
         let (mut reports_tokens, mut data) = (false, Data(false));
-        let read = decoder.feed(bytes, &mut |plain| {
+        let read = decoder.feed_some(bytes, limit, &mut |plain| {
             document.feed(plain, &mut |(), value| {
                 reports_tokens |= matches!(value, Value::Key(key) if key.to_ascii_lowercase().contains("token"));
             });
@@ -152,8 +154,9 @@ impl Exchange for Unread {
             (true, ..) => self.state(UnreadReason::Usage),
             (_, Data(true), _) => self.state(UnreadReason::EventStream),
             (_, _, Err(_)) => self.answer = None,
-            _ => {}
+            (_, _, Ok(read)) => return read,
         }
+        bytes.len()
     }
 
     fn end(mut self: Box<Self>, end: ExchangeEnd, _: Instant) {

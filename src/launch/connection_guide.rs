@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::launchers::quoted;
+
 /// Where the proxy is, and the files with the roots that make a program trust it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionGuide {
@@ -36,8 +38,8 @@ impl ConnectionGuide {
         match variable {
             Variable::Proxy => format!("HTTPS_PROXY=http://{}", self.proxy),
             Variable::NodeProxy => "NODE_USE_ENV_PROXY=1".to_owned(),
-            Variable::Adds(name) => format!("{name}={}", quoted(&self.ca)),
-            Variable::Replaces(name) => format!("{name}={}", quoted(&self.roots)),
+            Variable::Adds(name) => format!("{name}={}", word(&self.ca)),
+            Variable::Replaces(name) => format!("{name}={}", word(&self.roots)),
         }
     }
 }
@@ -104,12 +106,12 @@ const PROGRAMS: [Program; 7] = [
 ];
 
 /// A path as one word of a shell, in quotes only where it needs them.
-fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
+fn word(path: &Path) -> String {
+    let plain = path.display().to_string();
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+".contains(letter);
-    match path.chars().all(is_plain) {
-        true => path,
-        false => format!("'{}'", path.replace('\'', r"'\''")),
+    match plain.chars().all(is_plain) {
+        true => plain,
+        false => quoted(&path.display().to_string()),
     }
 }
 
@@ -136,7 +138,7 @@ mod tests {
     #[test]
     fn a_shell_reads_any_path_as_one_word() {
         for path in ["/plain/a-b_c.pem", "/a b/it's $HOME `x`.pem"] {
-            let script = format!("printf %s {}", quoted(Path::new(path)));
+            let script = format!("printf %s {}", word(Path::new(path)));
             let output = Command::new("sh").args(["-c", &script]).output().unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), path);
         }

@@ -26,8 +26,8 @@ use std::path::PathBuf;
 pub use announce::{Announcement, CsrfToken};
 pub use antigravity::AntigravityVersion;
 pub use connection_guide::ConnectionGuide;
-pub use start::AccountError;
 pub(crate) use program::executable;
+pub use start::AccountError;
 pub(crate) use start::{exec, uid_of};
 pub use supervise::{AgentState, Supervision, Supervisor};
 

@@ -73,6 +73,7 @@ impl Program {
                 .clone()
                 .unwrap_or_else(|| account.home.clone()),
             umask: UMASK,
+            on_terminal: false,
         };
         let discovery_folder = account.home.join(antigravity::DISCOVERY_FOLDER);
         Ok(Self {

@@ -15,7 +15,7 @@ use super::memory::sums::Sums;
 use crate::record::Models;
 
 /// Reads each line as a row: the first byte names the table, commas part its columns. Panics when
-/// the days of the file and its hours do not add up to the same.
+/// the days, weeks and months of the file and its hours do not add up to the same.
 pub fn fuzz_ledger(bytes: &[u8]) {
     let Ok(connection) = open_in_memory() else {
         return;
@@ -33,8 +33,13 @@ pub fn fuzz_ledger(bytes: &[u8]) {
     for by in [By::Model, By::Cascade, By::Operation] {
         let _ = found(by);
     }
-    if let Some((days, hours)) = found(By::Day).zip(found(By::Hour)) {
-        assert_eq!(of_periods(&days), of_periods(&hours), "by day and by hour");
+    let Some(hours) = found(By::Hour) else {
+        return;
+    };
+    for by in [By::Day, By::Week, By::Month] {
+        if let Some(periods) = found(by) {
+            assert_eq!(of_periods(&periods), of_periods(&hours), "by {by}");
+        }
     }
 }
 

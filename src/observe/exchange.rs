@@ -8,6 +8,7 @@
 use std::time::Instant;
 
 use super::Direction;
+use super::coding::DecodeLimit;
 use crate::record::TraceParent;
 
 /// The request line (or pseudo-fields) and the few header fields that observation needs.
@@ -136,14 +137,15 @@ pub(crate) trait OpenExchange: Send {
 
 /// Observes one exchange.
 pub(crate) trait Exchange: Send {
-    /// Bytes of the request body.
-    fn request_body(&mut self, bytes: &[u8], at: Instant);
+    /// Reads bytes of the request body. Returns how many: all, unless so much was decompressed that
+    /// the limit is reached. Those that are left come again, before others.
+    fn read_request(&mut self, bytes: &[u8], at: Instant, limit: &mut DecodeLimit) -> usize;
 
     /// The final response head.
     fn response_head(&mut self, head: &ResponseHead, at: Instant);
 
-    /// Bytes of the response body.
-    fn response_body(&mut self, bytes: &[u8], at: Instant);
+    /// Reads bytes of the response body, as [`Exchange::read_request`] does those of the request.
+    fn read_response(&mut self, bytes: &[u8], at: Instant, limit: &mut DecodeLimit) -> usize;
 
     /// The connection, or the stream of HTTP/2, leaves HTTP with this exchange, by a response with
     /// this head. Returns what observes the bytes that follow, if anything does. The exchange ends
@@ -154,12 +156,36 @@ pub(crate) trait Exchange: Send {
 
     /// The exchange has ended; `at` is when its last byte was read.
     fn end(self: Box<Self>, end: ExchangeEnd, at: Instant);
+
+    /// Reads all of the bytes of the request body, however long that takes.
+    #[cfg(test)]
+    fn request_body(&mut self, mut bytes: &[u8], at: Instant) {
+        while !bytes.is_empty() {
+            bytes = &bytes[self.read_request(bytes, at, &mut DecodeLimit::default())..];
+        }
+    }
+
+    /// Reads all of the bytes of the response body, however long that takes.
+    #[cfg(test)]
+    fn response_body(&mut self, mut bytes: &[u8], at: Instant) {
+        while !bytes.is_empty() {
+            bytes = &bytes[self.read_response(bytes, at, &mut DecodeLimit::default())..];
+        }
+    }
 }
 
 /// Observes what follows an upgrade, which may be any number of calls.
 pub(crate) trait Session: Send {
-    /// Bytes of a direction, in the order in which they passed.
-    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant);
+    /// Reads bytes of a direction, in the order in which they passed. Returns how many: all, unless
+    /// so much was decompressed that the limit is reached. Those that are left come again, before
+    /// others of the same direction.
+    fn read(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        at: Instant,
+        limit: &mut DecodeLimit,
+    ) -> usize;
 
     /// Whether nothing is under way, so that closing the connection now cuts nothing off.
     fn is_idle(&self) -> bool;

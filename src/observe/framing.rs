@@ -73,7 +73,7 @@ impl Framing {
         direction: Direction,
         bytes: &[u8],
         at: Instant,
-    ) -> State {
+    ) -> (State, usize) {
         let expected = PREFACE.get(sniff.seen..).unwrap_or_default();
         let matching = expected
             .iter()
@@ -89,12 +89,12 @@ impl Framing {
             Direction::ToProvider if is_preface => Box::new(Http2::new(sniff.open, record, memory)),
             Direction::ToProvider if matching == bytes.len() => {
                 sniff.seen += matching;
-                return State::Sniffing(sniff);
+                return (State::Sniffing(sniff), bytes.len());
             }
             Direction::ToProvider if is_http1 => Box::new(Http1::new(sniff.open, record, memory)),
             Direction::ToProvider | Direction::ToAgent => {
                 record.record(Fact::ObserverFailed(ObserverFailure::UnknownProtocol));
-                return State::Unknown;
+                return (State::Unknown, bytes.len());
             }
         };
         framing.bytes(
@@ -102,25 +102,25 @@ impl Framing {
             PREFACE.get(..sniff.seen).unwrap_or_default(),
             begun,
         );
-        framing.bytes(direction, bytes, at);
-        State::Reading(framing)
+        let read = framing.read(direction, bytes, at);
+        (State::Reading(framing), read)
     }
 }
 
 impl Observer for Framing {
-    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant) {
+    fn read(&mut self, direction: Direction, bytes: &[u8], at: Instant) -> usize {
         if bytes.is_empty() {
-            return;
+            return 0;
         }
-        match &mut self.state {
-            State::Reading(framing) => framing.bytes(direction, bytes, at),
-            State::Unknown => {}
-            State::Sniffing(_) => {
-                if let State::Sniffing(sniff) = std::mem::replace(&mut self.state, State::Unknown) {
-                    self.state = self.sniff(sniff, direction, bytes, at);
-                }
-            }
+        if let State::Reading(framing) = &mut self.state {
+            return framing.read(direction, bytes, at);
         }
+        let State::Sniffing(sniff) = std::mem::replace(&mut self.state, State::Unknown) else {
+            return bytes.len();
+        };
+        let (state, read) = self.sniff(sniff, direction, bytes, at);
+        self.state = state;
+        read
     }
 
     fn half_closed(&mut self, direction: Direction, at: Instant) {
@@ -156,6 +156,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::observe::coding::DecodeLimit;
     use crate::observe::exchange::{Exchange, ExchangeEnd, Listed, RequestHead, ResponseHead};
     use crate::observe::fuzz::fuzz_framing;
     use crate::observe::guard::Guarded;
@@ -280,13 +281,17 @@ mod tests {
     }
 
     impl Exchange for Bomb {
-        fn request_body(&mut self, _: &[u8], _: Instant) {}
+        fn read_request(&mut self, bytes: &[u8], _: Instant, _: &mut DecodeLimit) -> usize {
+            bytes.len()
+        }
 
         fn response_head(&mut self, _: &ResponseHead, _: Instant) {
             panic!("an injected panic");
         }
 
-        fn response_body(&mut self, _: &[u8], _: Instant) {}
+        fn read_response(&mut self, bytes: &[u8], _: Instant, _: &mut DecodeLimit) -> usize {
+            bytes.len()
+        }
 
         fn end(self: Box<Self>, _: ExchangeEnd, _: Instant) {
             panic!("an injected panic");

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use super::coding::DecodeLimit;
 use super::eventstream::{EventStreamMessages, EventStreamReader, Headers};
 use super::exchange::{Exchange, ExchangeEnd, Listed, OpenExchange, RequestHead, ResponseHead};
 use super::framing::Framing;
@@ -101,7 +102,7 @@ pub fn fuzz_web_socket(bytes: &[u8]) {
             let mut messages = Payloads::default();
             let read = stream
                 .chunks(size)
-                .try_for_each(|piece| socket.read(Direction::ToAgent, piece, &mut messages));
+                .try_for_each(|piece| socket.read_all(Direction::ToAgent, piece, &mut messages));
             (read, messages.complete)
         };
         let (whole, pieces) = (read(stream.len().max(1)), read(size));
@@ -261,11 +262,15 @@ impl OpenExchange for Balance {
 }
 
 impl Exchange for Balance {
-    fn request_body(&mut self, _: &[u8], _: Instant) {}
+    fn read_request(&mut self, bytes: &[u8], _: Instant, _: &mut DecodeLimit) -> usize {
+        bytes.len()
+    }
 
     fn response_head(&mut self, _: &ResponseHead, _: Instant) {}
 
-    fn response_body(&mut self, _: &[u8], _: Instant) {}
+    fn read_response(&mut self, bytes: &[u8], _: Instant, _: &mut DecodeLimit) -> usize {
+        bytes.len()
+    }
 
     fn end(self: Box<Self>, _: ExchangeEnd, _: Instant) {
         self.ended.fetch_add(1, Ordering::Relaxed);

@@ -51,8 +51,9 @@ impl Guarded {
 }
 
 impl Observer for Guarded {
-    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant) {
-        self.call(|inner| inner.bytes(direction, bytes, at));
+    fn read(&mut self, direction: Direction, bytes: &[u8], at: Instant) -> usize {
+        self.call(|inner| inner.read(direction, bytes, at))
+            .unwrap_or(bytes.len())
     }
 
     fn half_closed(&mut self, direction: Direction, at: Instant) {
@@ -127,8 +128,9 @@ mod tests {
     }
 
     impl Observer for Bomb {
-        fn bytes(&mut self, _: Direction, _: &[u8], _: Instant) {
+        fn read(&mut self, _: Direction, bytes: &[u8], _: Instant) -> usize {
             self.tick();
+            bytes.len()
         }
 
         fn half_closed(&mut self, _: Direction, _: Instant) {

@@ -7,6 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use super::coding::DecodeLimit;
 use super::exchange::{Exchange, ExchangeEnd, OpenExchange, RequestHead, ResponseHead, Session};
 use super::{Direction, End};
 
@@ -43,12 +44,20 @@ impl Live {
         }
     }
 
-    pub(super) fn request_body(&mut self, bytes: &[u8], at: Instant) {
+    /// As [`Exchange::read_request`].
+    pub(super) fn read_request(
+        &mut self,
+        bytes: &[u8],
+        at: Instant,
+        limit: &mut DecodeLimit,
+    ) -> usize {
         self.last = at;
         match &mut self.observed {
-            Some(Observed::Exchange(exchange)) => exchange.request_body(bytes, at),
-            Some(Observed::Session(session)) => session.bytes(Direction::ToProvider, bytes, at),
-            None => {}
+            Some(Observed::Exchange(exchange)) => exchange.read_request(bytes, at, limit),
+            Some(Observed::Session(session)) => {
+                session.read(Direction::ToProvider, bytes, at, limit)
+            }
+            None => bytes.len(),
         }
     }
 
@@ -60,12 +69,18 @@ impl Live {
         }
     }
 
-    pub(super) fn response_body(&mut self, bytes: &[u8], at: Instant) {
+    /// As [`Exchange::read_response`].
+    pub(super) fn read_response(
+        &mut self,
+        bytes: &[u8],
+        at: Instant,
+        limit: &mut DecodeLimit,
+    ) -> usize {
         self.last = at;
         match &mut self.observed {
-            Some(Observed::Exchange(exchange)) => exchange.response_body(bytes, at),
-            Some(Observed::Session(session)) => session.bytes(Direction::ToAgent, bytes, at),
-            None => {}
+            Some(Observed::Exchange(exchange)) => exchange.read_response(bytes, at, limit),
+            Some(Observed::Session(session)) => session.read(Direction::ToAgent, bytes, at, limit),
+            None => bytes.len(),
         }
     }
 

@@ -111,8 +111,18 @@ pub trait OpenObserver: Send + Sync {
 
 /// Looks at the plaintext of one connection after it has been passed on.
 pub trait Observer: Send {
-    /// Bytes that were just written to their receiver, at the time they were read.
-    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant);
+    /// Reads bytes that were just written to their receiver, and were read at this time. Returns how
+    /// many, from the front: after a few KiB of decompressed bytes an observer leaves the rest for
+    /// later. What is left comes again, before anything else is shown to it.
+    fn read(&mut self, direction: Direction, bytes: &[u8], at: Instant) -> usize;
+
+    /// Reads all of the bytes, however long that takes.
+    fn bytes(&mut self, direction: Direction, mut bytes: &[u8], at: Instant) {
+        while !bytes.is_empty() {
+            let read = self.read(direction, bytes, at);
+            bytes = bytes.get(read..).unwrap_or_default();
+        }
+    }
 
     /// One side has sent its last byte (close_notify); the other may go on.
     fn half_closed(&mut self, direction: Direction, at: Instant);

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::coding::DecodeLimit;
 use super::exchange::{
     Exchange, ExchangeEnd, Listed, OpenExchange, RequestHead, ResponseHead, Session,
 };
@@ -56,7 +57,11 @@ impl Seen {
 
 /// All that was observed of one connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Transcript(Arc<Mutex<Pages>>);
+pub(super) struct Transcript {
+    pages: Arc<Mutex<Pages>>,
+    /// Whether bodies are read byte by byte, with a pause after each.
+    pauses: bool,
+}
 
 #[derive(Debug, Default, PartialEq, Eq, Clone)]
 pub(super) struct Pages {
@@ -76,7 +81,17 @@ impl Transcript {
     }
 
     pub(super) fn pages(&self) -> Pages {
-        self.0.lock().unwrap().clone()
+        self.pages.lock().unwrap().clone()
+    }
+
+    /// The bytes of a body that are read at once.
+    fn taken<'a>(&self, bytes: &'a [u8], limit: &mut DecodeLimit) -> &'a [u8] {
+        if !self.pauses {
+            return bytes;
+        }
+        let count = usize::from(!limit.is_reached()).min(bytes.len());
+        limit.reach();
+        &bytes[..count]
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
@@ -89,7 +104,7 @@ impl Record for Transcript {
         let Fact::ObserverFailed(failure) = fact else {
             panic!("a framing states {fact:?}")
         };
-        self.0.lock().unwrap().failures.push(failure);
+        self.pages.lock().unwrap().failures.push(failure);
     }
 }
 
@@ -103,7 +118,7 @@ impl OpenExchange for Transcript {
     }
 
     fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>> {
-        let mut pages = self.0.lock().unwrap();
+        let mut pages = self.pages.lock().unwrap();
         pages.begun.push(at);
         pages.exchanges.push(Seen {
             request: head.clone(),
@@ -127,24 +142,28 @@ struct Writer {
 
 impl Writer {
     fn write(&self, write: impl FnOnce(&mut Seen)) {
-        write(&mut self.transcript.0.lock().unwrap().exchanges[self.page]);
+        write(&mut self.transcript.pages.lock().unwrap().exchanges[self.page]);
     }
 }
 
 impl Exchange for Writer {
-    fn request_body(&mut self, bytes: &[u8], _: Instant) {
-        self.write(|seen| seen.request_body.extend_from_slice(bytes));
+    fn read_request(&mut self, bytes: &[u8], _: Instant, limit: &mut DecodeLimit) -> usize {
+        let read = self.transcript.taken(bytes, limit);
+        self.write(|seen| seen.request_body.extend_from_slice(read));
+        read.len()
     }
 
     fn response_head(&mut self, head: &ResponseHead, _: Instant) {
         self.write(|seen| assert_eq!(seen.response.replace(head.clone()), None, "two final heads"));
     }
 
-    fn response_body(&mut self, bytes: &[u8], _: Instant) {
+    fn read_response(&mut self, bytes: &[u8], _: Instant, limit: &mut DecodeLimit) -> usize {
+        let read = self.transcript.taken(bytes, limit);
         self.write(|seen| {
             assert!(seen.response.is_some(), "a body before its head");
-            seen.response_body.extend_from_slice(bytes);
+            seen.response_body.extend_from_slice(read);
         });
+        read.len()
     }
 
     fn upgrade(&mut self, _: &ResponseHead, _: Instant) -> Option<Box<dyn Session>> {
@@ -175,11 +194,19 @@ impl SessionWriter {
 }
 
 impl Session for SessionWriter {
-    fn bytes(&mut self, direction: Direction, bytes: &[u8], _: Instant) {
+    fn read(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        _: Instant,
+        limit: &mut DecodeLimit,
+    ) -> usize {
+        let read = self.0.transcript.taken(bytes, limit);
         self.write(|session| match direction {
-            Direction::ToProvider => session.sent.extend_from_slice(bytes),
-            Direction::ToAgent => session.received.extend_from_slice(bytes),
+            Direction::ToProvider => session.sent.extend_from_slice(read),
+            Direction::ToAgent => session.received.extend_from_slice(read),
         });
+        read.len()
     }
 
     /// As soon as the provider has sent as many bytes as the agent.
@@ -237,24 +264,34 @@ pub(super) fn cut_once(recording: &[(Direction, Vec<u8>)], place: usize) -> Reco
     pieces
 }
 
-/// Requires that every cut of a recording is observed in the same way as the whole.
+/// Requires that every cut of a recording is observed in the same way as the whole, and so is one
+/// of which bodies are read with pauses.
 pub(super) fn assert_cuts_change_nothing<O: Observer>(
     open: impl Fn(&Transcript) -> O,
     recording: &[(Direction, Vec<u8>)],
     end: End,
 ) {
-    let observe = |pieces: &[(Direction, Vec<u8>)]| {
-        let transcript = Transcript::default();
+    let observe = |pieces: &[(Direction, Vec<u8>)], pauses: bool| {
+        let transcript = Transcript {
+            pauses,
+            ..Transcript::default()
+        };
         replay(&mut open(&transcript), pieces, end);
         let pages = transcript.pages();
         (pages.exchanges, pages.failures)
     };
-    let whole = observe(recording);
-    assert_eq!(observe(&cut(recording, &[1])), whole, "byte by byte");
+    let whole = observe(recording, false);
+    assert_eq!(observe(recording, true), whole, "with pauses");
+    assert_eq!(observe(&cut(recording, &[1]), false), whole, "byte by byte");
+    assert_eq!(
+        observe(&cut(recording, &[7]), true),
+        whole,
+        "in pieces, with pauses"
+    );
     let length: usize = recording.iter().map(|(_, bytes)| bytes.len()).sum();
     for place in 1..length {
         assert_eq!(
-            observe(&cut_once(recording, place)),
+            observe(&cut_once(recording, place), false),
             whole,
             "cut at {place}"
         );

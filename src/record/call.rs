@@ -94,21 +94,41 @@ label! {
     /// How the call ended.
     pub enum Outcome {
         /// The agent went away or reset first.
+        ///
+        /// What to do: nothing if users stop answers. If it rises without them, look for a timeout
+        /// of the agent that is shorter than its calls.
         Aborted => "aborted",
         /// The provider refused the request (4xx other than a rate limit).
+        ///
+        /// What to do: look at the agent's own log for the provider's message: a wrong model, key
+        /// or parameter.
         ClientError => "client_error",
         /// Gravimeter was killed while the call was under way: how it ended is not known.
+        ///
+        /// What to do: find out what killed Gravimeter (`journalctl`, the kernel's out-of-memory
+        /// killer).
         Interrupted => "interrupted",
         /// The answer is complete: it said why it stopped, and its message ended in order.
         Ok => "ok",
         /// The provider refused for quota, rate or capacity.
+        ///
+        /// What to do: see `gravimeter_rate_limits_total` for why, and
+        /// `gravimeter_quota_remaining_ratio` for what is left.
         RateLimited => "rate_limited",
         /// The provider failed (5xx).
+        ///
+        /// What to do: look at the provider's status page; agents retry by themselves.
         ServerError => "server_error",
         /// The provider reset the stream or sent an error inside it.
+        ///
+        /// What to do: look at the provider's status page; a rise at one host alone may be a proxy
+        /// that resets long streams.
         StreamError => "stream_error",
         /// The connection ended before the message did, or the message in order but before the
         /// answer.
+        ///
+        /// What to do: look for a proxy or firewall that closes idle connections, and at
+        /// `gravimeter_timeouts_total`.
         Truncated => "truncated",
     }
 }
@@ -118,14 +138,23 @@ label! {
     #[derive(Default)]
     pub enum RateLimitReason {
         /// The model has no capacity left (`MODEL_CAPACITY_EXHAUSTED`).
+        ///
+        /// What to do: try later, or another model: the account is not the reason.
         Capacity => "capacity",
         /// The quota of the account is used up (`QUOTA_EXHAUSTED`,
         /// `INSUFFICIENT_G1_CREDITS_BALANCE`, a quota of a day).
+        ///
+        /// What to do: wait until the quota is full again
+        /// (`gravimeter_quota_reset_timestamp_seconds`), or raise it.
         QuotaExhausted => "quota_exhausted",
         /// Too many requests or tokens in a short time (`RATE_LIMIT_EXCEEDED`, a quota of a
         /// minute).
+        ///
+        /// What to do: run fewer agents at once, or ask the provider for a higher rate.
         RateLimitExceeded => "rate_limit_exceeded",
         /// The provider gave no detail.
+        ///
+        /// What to do: look at the agent's own log for the provider's message.
         #[default]
         Unspecified => "unspecified",
     }

@@ -13,6 +13,9 @@ label! {
         /// `request.labels`.
         Labels => "labels",
         /// None: the conversation is not known, whichever identifiers the call has.
+        ///
+        /// What to do: nothing for agents that name no conversation. If all calls of one that does
+        /// are here, report it.
         None => "none",
         /// The agent's own id of the call (`requestId`).
         RequestId => "request_id",
@@ -44,12 +47,19 @@ label! {
         /// The user stopped it.
         Canceled => "canceled",
         /// The agent gave up with an error.
+        ///
+        /// What to do: look at the agent's own log.
         Error => "error",
         /// The agent, its conversation or Gravimeter ended before the end of the run could be seen.
+        ///
+        /// What to do: see `gravimeter_cascade_follow_errors_total` and
+        /// `gravimeter_agent_restarts_total`.
         Lost => "lost",
         /// It was completed.
         Ok => "ok",
         /// The agent went idle without an answer: the prompt was lost.
+        ///
+        /// What to do: send the message again; look at the agent's own log.
         Swallowed => "swallowed",
     }
 }
@@ -107,6 +117,8 @@ label! {
         /// `DONE`
         Done => "done",
         /// `ERROR`
+        ///
+        /// What to do: look at the agent's own log.
         Error => "error",
         /// `GENERATING`
         Generating => "generating",
@@ -147,10 +159,15 @@ label! {
     /// How the agent's own count of a call's tokens compares with the one seen in the traffic.
     pub enum UsageComparison {
         /// The agent has a count of a call that was not seen in the traffic.
+        ///
+        /// What to do: look for traffic that bypasses Gravimeter: `gravimeter doctor`,
+        /// `gravimeter_redirect_active`.
         AgentOnly => "agent_only",
         /// Both counts are the same.
         Agree => "agree",
         /// The counts differ.
+        ///
+        /// What to do: report it with the model: one of both counts is wrong.
         Disagree => "disagree",
         /// The call was seen in the traffic, and the agent has no count of it.
         WireOnly => "wire_only",
@@ -161,22 +178,40 @@ label! {
     /// Why an update of a conversation was lost. The traffic is never affected.
     pub enum FollowFailure {
         /// The agent refused the token.
+        ///
+        /// What to do: restart the agent, or give Gravimeter its present token.
         BadToken => "bad_token",
         /// No connection to the agent's port.
+        ///
+        /// What to do: see that the agent runs, and that the configured port is its own.
         Connect => "connect",
         /// The agent has no such conversation (any more).
         Deleted => "deleted",
         /// A difference that does not fit what it is a difference to.
+        ///
+        /// What to do: report it with the version of the agent: what follows is read anew, and may
+        /// have gaps.
         Diff => "diff",
         /// The agent does not have the method, or has it switched off.
+        ///
+        /// What to do: nothing if another source of updates works: see
+        /// `gravimeter_cascade_updates_total`.
         Disabled => "disabled",
         /// What the agent said cannot be read.
+        ///
+        /// What to do: report it with the version of the agent.
         Malformed => "malformed",
         /// The agent answered with an error.
+        ///
+        /// What to do: look at the agent's own log.
         Rpc => "rpc",
         /// The agent did not answer in time.
+        ///
+        /// What to do: see whether the agent is overloaded.
         Timeout => "timeout",
         /// A stream ended in the middle of a message.
+        ///
+        /// What to do: nothing if the agent was stopped. Otherwise see whether it crashes.
         Truncated => "truncated",
     }
 }

@@ -8,6 +8,10 @@ pub trait Label: Copy + Eq + 'static {
     /// The text under which the value is exported.
     fn as_str(self) -> &'static str;
 
+    /// The attributes of the value, its documentation among them, as the compiler has them.
+    #[cfg(test)]
+    fn attributes(self) -> &'static [&'static str];
+
     /// The member of that text.
     fn parse(text: &str) -> Option<Self> {
         Self::ALL
@@ -19,10 +23,10 @@ pub trait Label: Copy + Eq + 'static {
 
 /// Declares an enum together with its exported texts.
 macro_rules! label {
-    ($(#[$meta:meta])* pub enum $Name:ident { $($(#[$variant_meta:meta])* $Variant:ident => $text:literal),+ $(,)? }) => {
+    ($(#[$meta:meta])* $visibility:vis enum $Name:ident { $($(#[$variant_meta:meta])* $Variant:ident => $text:literal),+ $(,)? }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $Name {
+        $visibility enum $Name {
             $($(#[$variant_meta])* $Variant,)+
         }
 
@@ -32,6 +36,13 @@ macro_rules! label {
             fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$Variant => $text,)+
+                }
+            }
+
+            #[cfg(test)]
+            fn attributes(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$Variant => &[$(stringify!($variant_meta)),*],)+
                 }
             }
         }

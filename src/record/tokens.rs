@@ -138,11 +138,16 @@ label! {
     #[derive(Default)]
     pub enum UsageTotal {
         /// No total was reported.
+        ///
+        /// What to do: nothing: the documented meaning of the counts is used.
         #[default]
         Absent => "absent",
         /// The parts add up to it, in one of the meanings that are known for them.
         Agree => "agree",
         /// They do not.
+        ///
+        /// What to do: report it with the provider and model: a new kind of tokens, or a new
+        /// meaning of an old one.
         Disagree => "disagree",
     }
 }
@@ -155,8 +160,14 @@ label! {
         /// Figures were seen, but the call was cut off after them (they are a lower bound), they
         /// contradict the provider's own total, or something was generated that none of them
         /// counts.
+        ///
+        /// What to do: count its sums as lower bounds; see `gravimeter_calls_total` for calls that
+        /// were cut off.
         Partial => "partial",
         /// No figures were seen, or they could not be read.
+        ///
+        /// What to do: nothing where calls were refused. Otherwise see
+        /// `gravimeter_observer_failures_total`, and whether the agent asks for usage in streams.
         Unknown => "unknown",
     }
 }

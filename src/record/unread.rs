@@ -11,14 +11,27 @@ label! {
     pub enum UnreadReason {
         /// Its answer has a content coding that cannot be decoded, so that it is not known what
         /// it is.
+        ///
+        /// What to do: report it: the log names the host and the shape of the path.
         Coding => "coding",
         /// Its answer is a stream of events.
+        ///
+        /// What to do: report it: the log names the host and the shape of the path. Its tokens are
+        /// missing everywhere.
         EventStream => "event_stream",
         /// It calls a generating method of a gRPC service.
+        ///
+        /// What to do: use the HTTP API of the provider, which is read.
         Grpc => "grpc",
         /// Its answer reports tokens that were used.
+        ///
+        /// What to do: report it: the log names the host and the shape of the path. Its tokens are
+        /// missing everywhere.
         Usage => "usage",
         /// It opened a WebSocket.
+        ///
+        /// What to do: report it, if it carries calls: the log names the host and the shape of the
+        /// path.
         WebSocket => "websocket",
     }
 }

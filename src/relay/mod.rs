@@ -7,12 +7,14 @@
 
 mod diagnostics;
 mod dial;
+pub(crate) mod forward;
 mod hang_up;
 mod lane;
 mod opened;
 pub mod pass;
 mod path;
 mod refusal;
+mod resolvers;
 mod route;
 pub mod timeouts;
 pub mod tunnel;

@@ -65,8 +65,10 @@ pub struct Circumstances {
     pub exit_code: u8,
     /// The way by which its connections were captured.
     pub scope: &'static str,
-    /// Why a better way was not taken, where one was tried, or how this one has failed.
+    /// Why a better way was not taken, where one was tried, and what this one lacks for it.
     pub scope_reason: Option<String>,
+    /// How the way has failed while the program ran.
+    pub scope_failure: Option<String>,
     /// A process of the same application that ran before, where there was one. It may have taken over
     /// what was started: what it did is not in the figures then.
     pub already_running: Option<u32>,

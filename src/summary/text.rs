@@ -1,12 +1,12 @@
 //! The report for people: lines of at most [`WIDTH`] columns, in words and figures that need no
 //! colour.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::report::{Circumstances, Limit, ModelFigures, Recorded, Report, Tunnelled};
 use crate::record::{Label as _, RefuseReason, TokenKind, TunnelReason, printable};
-use crate::term::grid::{Column, Grid, grouped};
-use crate::term::table::dollars;
+use crate::term::figures::{dollars, duration, grouped, percent, percent_left};
+use crate::term::grid::{Column, Grid};
 
 /// The report. `now` is the time of the report.
 ///
@@ -57,7 +57,7 @@ fn entries(report: &Report, now: SystemTime) -> Vec<(&'static str, String)> {
         report.first_chunk_p50_seconds,
         report.first_chunk_p95_seconds,
     ) {
-        let words = format!("p50 {}, p95 {}", seconds(p50), seconds(p95));
+        let words = format!("p50 {}, p95 {}", duration(p50), duration(p95));
         entries.push(("first chunk", words));
     }
     // Those of a rate are full again before anybody has read this.
@@ -74,8 +74,8 @@ fn headline(circumstances: &Circumstances, report: &Report) -> String {
     let mut words = format!(
         "{} ran for {}; a model worked for {} of it",
         circumstances.program,
-        seconds(total),
-        seconds(model.min(total)),
+        duration(total),
+        duration(model.min(total)),
     );
     if total > 0.0 {
         words.push_str(&format!(" ({})", percent((model / total).min(1.0))));
@@ -158,13 +158,16 @@ fn models(models: &[ModelFigures]) -> String {
 }
 
 fn left(limit: &Limit, now: SystemTime) -> String {
-    let mut words = format!("{} of {}", percent(limit.remaining), limit.model);
+    let mut words = format!("{} of {}", percent_left(limit.remaining), limit.model);
     if limit.window.as_str() != "unspecified" {
         words.push_str(&format!(" ({})", limit.window));
     }
     words.push_str(" left");
     if let Some(until) = limit.resets_at.and_then(|at| at.duration_since(now).ok()) {
-        words.push_str(&format!(", full again in {}", seconds(until.as_secs_f64())));
+        words.push_str(&format!(
+            ", full again in {}",
+            duration(until.as_secs_f64())
+        ));
     }
     words
 }
@@ -173,9 +176,7 @@ fn left(limit: &Limit, now: SystemTime) -> String {
 fn unseen(report: &Report) -> Vec<String> {
     let unseen = &report.unseen;
     let mut found = Vec::new();
-    if let ("namespace", Some(failure)) = way(&report.circumstances) {
-        found.push(failure.to_owned());
-    }
+    found.extend(report.circumstances.scope_failure.clone());
     if let Some(pid) = report.circumstances.already_running {
         let program = &report.circumstances.program;
         found.push(format!(
@@ -250,16 +251,15 @@ fn passed_on(reason: TunnelReason, tunnelled: &[&Tunnelled]) -> String {
     }
 }
 
-fn way(circumstances: &Circumstances) -> (&str, Option<&str>) {
-    (circumstances.scope, circumstances.scope_reason.as_deref())
-}
-
 fn scope(circumstances: &Circumstances) -> String {
-    const PROXY: &str = "proxy: what does not use HTTPS_PROXY is not seen";
-    match way(circumstances) {
-        ("proxy", None) => PROXY.to_owned(),
-        ("proxy", Some(obstacle)) => format!("{PROXY} (no namespace: {obstacle})"),
-        _ => "namespace: all connections to port 443".to_owned(),
+    let scope = circumstances.scope;
+    let seen = match scope {
+        "proxy" => "what does not use HTTPS_PROXY is not seen",
+        _ => "all connections to port 443",
+    };
+    match &circumstances.scope_reason {
+        Some(reason) => format!("{scope}: {seen} ({reason})"),
+        None => format!("{scope}: {seen}"),
     }
 }
 
@@ -339,24 +339,6 @@ fn first(words: impl IntoIterator<Item = String>) -> String {
 fn plural(count: u64, what: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{} {what}{s}", grouped(count))
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.0} %", share * 100.0)
-}
-
-/// A time to two or three digits: `85 ms`, `2.4 s`, `3 min 20 s`, `2 h 5 min`.
-fn seconds(seconds: f64) -> String {
-    let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    let whole = time.as_secs();
-    match whole {
-        0 => format!("{} ms", time.as_millis()),
-        1..=9 => format!("{seconds:.1} s"),
-        10..=59 => format!("{whole} s"),
-        60..=3599 => format!("{} min {} s", whole / 60, whole % 60),
-        3600..=86_399 => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-        _ => format!("{} d {} h", whole / 86_400, whole % 86_400 / 3600),
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::grid::{Column, Grid, grouped};
+use super::figures::{dollars, grouped};
+use super::grid::{Column, Grid};
 use crate::record::TokenKind;
 
 /// The part of `/v1/usage` that the table shows. Fields that are missing count as zero, unknown
@@ -59,12 +60,6 @@ impl Row {
             |usd| format!("{at_least}{}", dollars(usd)),
         )
     }
-}
-
-/// An amount of dollars to a hundredth of a cent, which is what a call of a small model costs.
-#[must_use]
-pub fn dollars(usd: f64) -> String {
-    format!("${usd:.4}")
 }
 
 /// The place on the terminal where a table is drawn again and again.
@@ -144,13 +139,45 @@ pub fn render_periods(head: &'static str, usage: &Usage, width: usize, bars: boo
     // An hour that a clock shows twice has two offsets, whose order is not that of letters.
     rows.sort_by_cached_key(|(name, _)| (name.parse::<Timestamp>().ok(), *name));
     let tokens: Vec<u64> = rows.iter().map(|(_, row)| row.total_tokens).collect();
-    let grid = grid(head, rows, &usage.totals);
+    let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
+    let names = without_zones(&names);
+    let rows = names
+        .iter()
+        .zip(rows)
+        .map(|(name, (_, row))| (name.as_str(), row));
+    let grid = grid(head, rows.collect(), &usage.totals);
     if bars {
         grid.with_bars(tokens).render(width)
     } else {
         grid.render(width)
     }
 }
+
+/// Periods as a person calls them: hours without the offset of their zone (`2026-11-23 20:00`), but
+/// for one that a clock shows twice. All others are called what they are.
+fn without_zones(names: &[&str]) -> Vec<String> {
+    let hours: Vec<Option<String>> = names.iter().map(|name| local_hour(name)).collect();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for hour in hours.iter().flatten() {
+        *counts.entry(hour).or_default() += 1;
+    }
+    let is_one = |hour: &&String| counts.get(hour.as_str()) == Some(&1);
+    let called = |(name, hour): (&&str, &Option<String>)| {
+        hour.as_ref()
+            .filter(is_one)
+            .map_or((*name).to_owned(), Clone::clone)
+    };
+    names.iter().zip(&hours).map(called).collect()
+}
+
+/// `2026-11-23 20:00` of `2026-11-23T20:00:00+01:00`.
+fn local_hour(name: &str) -> Option<String> {
+    let (date, time) = name.split_once('T')?;
+    Some(format!("{date} {}", time.get(..HOUR_AND_MINUTE)?))
+}
+
+/// The length of `20:00`.
+const HOUR_AND_MINUTE: usize = 5;
 
 fn grid<'a>(head: &'static str, mut rows: Vec<(&'a str, &'a Row)>, totals: &'a Row) -> Grid {
     rows.push(("total", totals));
@@ -159,7 +186,8 @@ fn grid<'a>(head: &'static str, mut rows: Vec<(&'a str, &'a Row)>, totals: &'a R
         let models = rows
             .iter()
             .map(|(_, row)| row.model.clone().unwrap_or_default());
-        grid = grid.column(Column::words("MODEL", 1, models));
+        // Groups that name a model are known by their ids.
+        grid = grid.with_ids().column(Column::words("MODEL", 2, models));
     }
     let figures = |head, expendable, figure: fn(&Row) -> u64| {
         Column::figures(
@@ -168,7 +196,7 @@ fn grid<'a>(head: &'static str, mut rows: Vec<(&'a str, &'a Row)>, totals: &'a R
             rows.iter().map(|(_, row)| grouped(figure(row))),
         )
     };
-    grid = grid.column(figures("CALLS", 2, |row| row.calls));
+    grid = grid.column(figures("CALLS", 0, |row| row.calls));
     for name in TokenKind::public_names() {
         let (head, expendable) = head_of(name);
         let tokens = rows.iter().map(|(_, row)| grouped(row.tokens(name)));
@@ -177,7 +205,7 @@ fn grid<'a>(head: &'static str, mut rows: Vec<(&'a str, &'a Row)>, totals: &'a R
     grid.column(figures("TOTAL", 0, |row| row.total_tokens))
         .column(Column::figures(
             "COST",
-            2,
+            0,
             rows.iter().map(|(_, row)| row.cost()),
         ))
 }
@@ -229,16 +257,18 @@ total                     1,204  1,001,991      15,942            0      7   2,0
     #[test]
     fn a_narrow_terminal_loses_columns_then_letters() {
         let expected = "\
-MODEL                         INPUT  OUTPUT      TOTAL
-──────────────────────────────────────────────────────
-claude-opus-4-6-thinking  1,000,000   2,000  1,017,942
-gemini-3.1-pro-low            1,991      56      3,053
-──────────────────────────────────────────────────────
-total                     1,001,991   2,056  1,020,995
+MODEL                     CALLS      TOTAL       COST
+─────────────────────────────────────────────────────
+claude-opus-4-6-thinking  1,200  1,017,942    $5.0580
+gemini-3.1-pro-low            4      3,053          -
+─────────────────────────────────────────────────────
+total                     1,204  1,020,995  ≥ $5.0581
 ";
         assert_eq!(render(&usage(), 56), expected);
-        for line in render(&usage(), 20).lines() {
-            assert_eq!(line.chars().count(), 20, "{line}");
+        let eighty = "MODEL                     CALLS      INPUT  OUTPUT      TOTAL       COST\n";
+        assert!(render(&usage(), 80).starts_with(eighty));
+        for line in render(&usage(), 40).lines() {
+            assert_eq!(line.chars().count(), 40, "{line}");
         }
     }
 
@@ -248,7 +278,7 @@ total                     1,001,991   2,056  1,020,995
             let text = render(&usage(), width);
             let widths: Vec<usize> = text.lines().map(|line| line.chars().count()).collect();
             assert!(
-                widths.iter().all(|other| *other == widths[0]) && widths[0] <= width.max(16),
+                widths.iter().all(|other| *other == widths[0]) && widths[0] <= width.max(34),
                 "{width}: {text}"
             );
         }
@@ -260,15 +290,15 @@ total                     1,001,991   2,056  1,020,995
             "179c837c-8253-4105-902c-d37299fc89d0": {"model": "gemini-3.1-pro-low", "calls": 2, "total_tokens": 8},
             "unknown": {"calls": 1, "total_tokens": 1}}}"#;
         let expected = "\
-CASCADE                   MODEL               INPUT  OUTPUT  TOTAL
-──────────────────────────────────────────────────────────────────
-179c837c-8253-4105-902c…  gemini-3.1-pro-low      0       0      8
-unknown                                           0       0      1
-──────────────────────────────────────────────────────────────────
-total                                             0       0      9
+CASCADE          MODEL               CALLS  INPUT  OUTPUT  TOTAL  COST
+──────────────────────────────────────────────────────────────────────
+179c837c-8253-…  gemini-3.1-pro-low      2      0       0      8     -
+unknown                                  1      0       0      1     -
+──────────────────────────────────────────────────────────────────────
+total                                    3      0       0      9     -
 ";
         assert_eq!(
-            render_by("CASCADE", &serde_json::from_str(text).unwrap(), 66),
+            render_by("CASCADE", &serde_json::from_str(text).unwrap(), 70),
             expected
         );
     }
@@ -281,15 +311,20 @@ total                                             0       0      9
             "2026-10-25T03:00:00+01:00": {}}}"#;
         let usage = serde_json::from_str(text).unwrap();
         let expected = "\
-HOUR                       INPUT  OUTPUT  TOTAL          
-─────────────────────────────────────────────────────────
-2026-10-25T02:00:00+02:00      0       0      8  ████████
-2026-10-25T02:00:00+01:00      0       0      1  █       
-2026-10-25T03:00:00+01:00      0       0      0          
-─────────────────────────────────────────────────────────
-total                          0       0      9          
+HOUR                       CALLS  INPUT  OUTPUT  TOTAL  COST          
+──────────────────────────────────────────────────────────────────────
+2026-10-25T02:00:00+02:00      2      0       0      8     -  ████████
+2026-10-25T02:00:00+01:00      1      0       0      1     -  █       
+2026-10-25 03:00               0      0       0      0     -          
+──────────────────────────────────────────────────────────────────────
+total                          3      0       0      9     -          
 ";
-        assert_eq!(render_periods("HOUR", &usage, 57, true), expected);
+        assert_eq!(render_periods("HOUR", &usage, 70, true), expected);
+        let narrow = render_periods("HOUR", &usage, 60, true);
+        assert!(
+            narrow.contains("COST") && !narrow.contains('█'),
+            "bars go first: {narrow}"
+        );
         let plain = render_periods("HOUR", &usage, 120, false);
         assert!(!plain.contains('█') && plain.contains("COST"), "{plain}");
     }

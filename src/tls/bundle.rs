@@ -30,6 +30,29 @@ pub struct Bundle {
     pub roots: usize,
 }
 
+impl Bundle {
+    /// The bundle that an earlier [`write`] has left at `path`.
+    ///
+    /// # Errors
+    /// When one of its files cannot be read.
+    pub fn find(path: &Path) -> io::Result<Self> {
+        let ca_only = ca_only_beside(path).ok_or(io::ErrorKind::InvalidInput)?;
+        File::open(&ca_only)?;
+        let roots = std::fs::read_to_string(path)?.matches(BEGIN).count();
+        Ok(Self {
+            all: path.to_owned(),
+            ca_only,
+            roots: roots.saturating_sub(1),
+        })
+    }
+}
+
+/// Where the CA alone lies: `<stem>.ca.pem`, beside the bundle.
+fn ca_only_beside(path: &Path) -> Option<PathBuf> {
+    let stem = path.file_stem()?.to_str()?;
+    Some(path.parent()?.join(format!("{stem}.ca.pem")))
+}
+
 /// The bundle cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
@@ -75,16 +98,12 @@ pub fn write(
     let wrong_path = || BundleError::Path {
         path: path.to_owned(),
     };
-    let (Some(folder), Some(stem)) = (
-        path.parent(),
-        path.file_stem().and_then(|stem| stem.to_str()),
-    ) else {
+    let (Some(folder), Some(ca_only)) = (path.parent(), ca_only_beside(path)) else {
         return Err(wrong_path());
     };
     if !path.is_absolute() || path.to_str().is_none() {
         return Err(wrong_path());
     }
-    let ca_only = folder.join(format!("{stem}.ca.pem"));
     let roots = roots::load(extra_roots, authority.own())?;
     let own = authority.certificate_pem();
     let blocks = roots
@@ -134,6 +153,9 @@ const REPLACES: &[&str] = &[
 
 /// The client trusts what is in the file beside its own roots.
 const ADDS: &[&str] = &["DENO_CERT", "NODE_EXTRA_CA_CERTS"];
+
+/// How each certificate in a bundle begins.
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 
 const LINES: pem::EncodeConfig = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
 

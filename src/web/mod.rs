@@ -1,5 +1,5 @@
-//! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/quotas`, health and a live page
-//! for people.
+//! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/quotas`, `/v1/live`, health and a
+//! live page for people.
 //!
 //! Requests come from a listener that the caller owns; answers are made from the metrics, the
 //! ledger and the readiness flags. Read only: no request changes anything, and none returns
@@ -236,6 +236,7 @@ impl Web {
             .route("/icon.svg", get(page::icon))
             .route("/v1/cascades", get(cascades::cascades))
             .route("/v1/cascades/{id}", get(cascades::cascade))
+            .route("/v1/live", get(live::live))
             .route("/v1/openapi.json", get(openapi::openapi))
             .route("/v1/quotas", get(quotas::quotas))
             .route("/v1/usage", get(usage::usage))

@@ -11,7 +11,7 @@ use crate::record::Label as _;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WrongUsageQuery {
     /// There is no such grouping.
-    #[error("'by' must be 'cascade', 'day', 'hour', 'model', 'operation' or 'provider'")]
+    #[error("'by' must be one of these: {}", groupings())]
     By,
     /// The cursor is invalid.
     #[error("'cursor' must be 'next_cursor' of an earlier answer")]
@@ -26,12 +26,14 @@ pub(crate) enum WrongUsageQuery {
     Limit,
     /// The beginning is not a time.
     #[error(
-        "'since' must be a duration such as '24h', a day or local time ('2026-11-01', '2026-11-01T09:30') or RFC 3339"
+        "'since' must be 'today', 'yesterday', a weekday such as 'monday', a duration such as '24h', a day or local time \
+         ('2026-11-01', '2026-11-01T09:30') or RFC 3339"
     )]
     Since,
     /// The end is not a time.
     #[error(
-        "'until' must be a duration such as '1h', a day or local time ('2026-12-01', '2026-12-01T09:30') or RFC 3339"
+        "'until' must be 'today', 'yesterday', a weekday such as 'monday', a duration such as '1h', a day or local time \
+         ('2026-12-01', '2026-12-01T09:30') or RFC 3339"
     )]
     Until,
     /// A parameter occurs twice.
@@ -45,6 +47,15 @@ pub(crate) enum WrongUsageQuery {
         "'tz' must be a time zone: a name such as 'Europe/Berlin', or an offset such as '+05:30' ('+' in a URL is %2B)"
     )]
     Zone,
+}
+
+/// The names of all groupings.
+fn groupings() -> String {
+    By::ALL
+        .iter()
+        .map(|by| format!("'{by}'"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl WrongUsageQuery {
@@ -162,7 +173,9 @@ fn read_cursor(text: &str, by: By) -> Result<UsageCursor, WrongUsageQuery> {
 
 /// A time; `true` if it is relative to `now`.
 fn time(text: &str, zone: &Zone, now: Timestamp) -> Option<(Timestamp, bool)> {
-    if let Some(at) = text.parse().ok().or_else(|| zone.time(text)) {
+    let fixed = text.parse().ok().or_else(|| zone.time(text));
+    // A day by its name moves only at midnight.
+    if let Some(at) = fixed.or_else(|| zone.named_day(text, now)) {
         return Some((at, false));
     }
     let ago = text
@@ -241,7 +254,8 @@ mod tests {
         for (pairs, wrong) in [
             (vec![("by", "colour")], WrongUsageQuery::By),
             (vec![("by", "")], WrongUsageQuery::By),
-            (vec![("since", "yesterday")], WrongUsageQuery::Since),
+            (vec![("since", "tomorrow")], WrongUsageQuery::Since),
+            (vec![("since", "Monday")], WrongUsageQuery::Since),
             (vec![("since", "-1h")], WrongUsageQuery::Since),
             (vec![("since", "99999999999999h")], WrongUsageQuery::Since),
             (vec![("until", "2026-11-31")], WrongUsageQuery::Until),
@@ -271,6 +285,71 @@ mod tests {
             (vec![("tz", "Mars/Olympus")], WrongUsageQuery::Zone),
         ] {
             assert_eq!(read(&pairs), Err(wrong), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_day_by_its_name_is_the_last_one_of_the_zone() {
+        let since = |text: &str, zone: &str, now: &str| {
+            let pairs =
+                [("since", text), ("tz", zone)].map(|(name, value)| (name.into(), value.into()));
+            let asked = parse(&pairs, now.parse().expect("a time")).expect("a query");
+            (
+                asked.query.since.expect("a time").to_string(),
+                asked.since_moves,
+            )
+        };
+        let monday = "2026-11-23T12:00:00Z";
+        for (text, zone, now, expected) in [
+            ("today", "UTC", monday, "2026-11-23T00:00:00Z"),
+            ("yesterday", "UTC", monday, "2026-11-22T00:00:00Z"),
+            ("monday", "UTC", monday, "2026-11-23T00:00:00Z"),
+            ("tuesday", "UTC", monday, "2026-11-17T00:00:00Z"),
+            ("sunday", "UTC", monday, "2026-11-22T00:00:00Z"),
+            // It is Tuesday there.
+            (
+                "today",
+                "Pacific/Kiritimati",
+                monday,
+                "2026-11-23T10:00:00Z",
+            ),
+            (
+                "tuesday",
+                "Pacific/Kiritimati",
+                monday,
+                "2026-11-23T10:00:00Z",
+            ),
+            // Yesterday had 23 hours in Berlin, today has 25, and Beirut's day begins at one.
+            (
+                "yesterday",
+                "Europe/Berlin",
+                "2026-03-30T10:00:00Z",
+                "2026-03-28T23:00:00Z",
+            ),
+            (
+                "today",
+                "Europe/Berlin",
+                "2026-10-25T22:59:59Z",
+                "2026-10-24T22:00:00Z",
+            ),
+            (
+                "sunday",
+                "Europe/Berlin",
+                "2026-10-25T23:00:00Z",
+                "2026-10-24T22:00:00Z",
+            ),
+            (
+                "today",
+                "Asia/Beirut",
+                "2026-03-29T12:00:00Z",
+                "2026-03-28T22:00:00Z",
+            ),
+        ] {
+            assert_eq!(
+                since(text, zone, now),
+                (expected.to_owned(), false),
+                "{text} {zone} {now}"
+            );
         }
     }
 

@@ -1,7 +1,7 @@
 //! Benchmarks: the same agent and provider on loopback, once straight and once through Gravimeter.
 //! Asserts nothing on time.
 //!
-//! `scripts/bench.sh [delay|memory|calls|download|scrape|observers|traces|ledger]... [--full]`;
+//! `scripts/bench.sh [delay|memory|calls|download|scrape|observers|statusline|traces|ledger|run]... [--full]`;
 //! docs/performance.md says what the figures mean. `peers`, beside other proxies and in a network
 //! namespace, runs only when it is named.
 
@@ -27,8 +27,10 @@ mod memory;
 mod observers;
 mod peers;
 mod provider;
+mod run;
 #[path = "../skip.rs"]
 mod skip;
+mod statusline;
 mod traces;
 
 use agent::Agent;
@@ -127,6 +129,12 @@ async fn main() {
     }
     if asked("observers") {
         observers::run().await;
+    }
+    if asked("run") {
+        run::run(&options);
+    }
+    if asked("statusline") {
+        statusline::run(&stage);
     }
     if asked("traces") {
         traces::run(&options).await;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::client::{CLAUDE, Client, Route, documents, output};
+use crate::client::{CLAUDE, Client, Route, documents};
 use crate::provider::{Call, Coding, Form, Setting, Tokens, USE_SUBAGENT, USE_TOOL};
 use crate::run::Run;
 use crate::work::Work;
@@ -52,9 +52,9 @@ pub(crate) fn at_other_providers(route: Route) {
     run.finish(&[(Form::Http1, Coding::Identity)]);
 }
 
-type Variables = &'static [(&'static str, &'static str)];
+pub(crate) type Variables = &'static [(&'static str, &'static str)];
 
-const ANTHROPIC: Variables = &[("ANTHROPIC_API_KEY", "key")];
+pub(crate) const ANTHROPIC: Variables = &[("ANTHROPIC_API_KEY", "key")];
 const AWS: Variables = &[
     ("CLAUDE_CODE_USE_ANTHROPIC_AWS", "1"),
     ("ANTHROPIC_AWS_API_KEY", "key"),
@@ -93,14 +93,14 @@ const VERTEX_AI: Variables = &[
 ];
 
 /// Runs it with a prompt; what it says at its end.
-fn claude(client: &Client, prompt: &str, variables: Variables) -> Value {
+pub(crate) fn claude(client: &Client, prompt: &str, variables: Variables) -> Value {
     let mut command = client.command(CLAUDE);
     command
         .args(["-p", prompt, "--output-format", "json"])
         .args(["--allowedTools", "Bash,Agent"])
         .env("DISABLE_AUTOUPDATER", "1")
         .envs(variables.iter().copied());
-    let mut said = documents(&output(&mut command));
+    let mut said = documents(&client.output(&mut command));
     said.pop().expect("a document")
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::stage::{AGENT, STATE, as_user, root, text};
-use crate::{gravimeter, tap};
+use crate::{gravimeter, tap, under_run};
 
 /// How a client's traffic comes to Gravimeter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(crate) enum Route {
     Recorded,
     /// The client's user is redirected, and the client knows nothing of it.
     Redirect,
+    /// `gravimeter run` starts it, in a namespace and on a terminal.
+    Run,
 }
 
 /// The user whose programs use the proxy.
@@ -59,6 +61,7 @@ pub(crate) const GEMINI: &str = "node_modules/@google/gemini-cli/bundle/gemini.j
 
 /// A client of one route, on the stage.
 pub(crate) struct Client {
+    route: Route,
     user: &'static str,
     environment: Vec<(&'static str, String)>,
 }
@@ -68,42 +71,62 @@ impl Client {
     pub(crate) fn new(route: Route) -> Self {
         let user = match route {
             Route::Redirect => AGENT,
-            Route::Proxy | Route::Recorded => PROXY_USER,
+            Route::Proxy | Route::Recorded | Route::Run => PROXY_USER,
         };
         root(&format!(
             "mkdir -p {PLACE} && mount --bind {} {PLACE} && install -d -o {user} {HOME} {HOME}/work",
             installed().display()
         ));
         let trust = match route {
-            Route::Recorded => tap::ROOT.to_owned(),
-            Route::Proxy | Route::Redirect => format!("{STATE}/trust/bundle.pem"),
+            Route::Recorded => Some(tap::ROOT.to_owned()),
+            Route::Proxy | Route::Redirect => Some(format!("{STATE}/trust/bundle.pem")),
+            // It names them itself.
+            Route::Run => None,
         };
         let mut environment = vec![
             ("HOME", HOME.to_owned()),
             ("LANG", "C.UTF-8".to_owned()),
-            ("NODE_EXTRA_CA_CERTS", trust.clone()),
-            ("SSL_CERT_FILE", trust),
             ("TERM", "dumb".to_owned()),
         ];
+        if let Some(trust) = trust {
+            environment.push(("NODE_EXTRA_CA_CERTS", trust.clone()));
+            environment.push(("SSL_CERT_FILE", trust));
+        }
         match route {
             Route::Proxy => {
                 environment.push(("HTTPS_PROXY", format!("http://{}", gravimeter::PROXY)))
             }
             Route::Recorded => environment.push(("HTTPS_PROXY", format!("http://{}", tap::PROXY))),
-            Route::Redirect => {}
+            Route::Redirect | Route::Run => {}
         }
-        Self { user, environment }
+        Self {
+            route,
+            user,
+            environment,
+        }
     }
 
     /// A program of the clients' folder, as the client's user and with its environment.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = as_user(self.user);
+        command.args(["timeout", "--kill-after=5", "--foreground", LIMIT_SECONDS]);
+        if self.route == Route::Run {
+            command.args(under_run::WORDS);
+        }
         command
-            .args(["timeout", "--kill-after=5", LIMIT_SECONDS])
             .arg(Path::new(PLACE).join(program))
             .envs(self.environment.iter().cloned())
             .current_dir(format!("{HOME}/work"));
         command
+    }
+
+    /// Runs it to its end, which must be a good one, and returns what it wrote to its standard
+    /// output; on a terminal, everything that it wrote there.
+    pub(crate) fn output(&self, command: &mut Command) -> String {
+        match self.route {
+            Route::Run => under_run::screen(command),
+            Route::Proxy | Route::Recorded | Route::Redirect => output(command),
+        }
     }
 
     /// Writes a file below the client's home.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{CODEX, Client, Route, documents, output};
+use crate::client::{CODEX, Client, Route, documents};
 use crate::provider::{
     ACCOUNT, Call, Coding, Form, Setting, Tokens, USE_SUBAGENT, USE_TOO_MUCH, USE_TOOL,
 };
@@ -114,7 +114,7 @@ fn check_usage(own: &Value, calls: &[Call]) {
 }
 
 /// Runs it with a prompt; what it says until its end.
-fn codex(client: &Client, prompt: &str, options: &[String]) -> Vec<Value> {
+pub(crate) fn codex(client: &Client, prompt: &str, options: &[String]) -> Vec<Value> {
     let mut command = client.command(CODEX);
     command
         .args(["exec", "--json", "--skip-git-repo-check", "--model", MODEL])
@@ -128,7 +128,7 @@ fn codex(client: &Client, prompt: &str, options: &[String]) -> Vec<Value> {
             .env("CODEX_API_KEY", "key")
             .env("OPENAI_API_KEY", "key");
     }
-    documents(&output(&mut command))
+    documents(&client.output(&mut command))
 }
 
 /// The options by which it asks a provider for events.

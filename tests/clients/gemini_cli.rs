@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Client, GEMINI, NODE, PLACE, Route, documents, output};
+use crate::client::{Client, GEMINI, NODE, PLACE, Route, documents};
 use crate::gravimeter;
 use crate::provider::{Call, Coding, Form, Setting, Tokens, USE_TOOL};
 use crate::run::Run;
@@ -33,7 +33,7 @@ pub(crate) fn calls_with_a_tool(route: Route) {
 }
 
 /// Runs it with a prompt; what it says at its end.
-fn gemini(client: &Client, prompt: &str) -> Value {
+pub(crate) fn gemini(client: &Client, prompt: &str) -> Value {
     let mut command = client.command(NODE);
     command
         .arg(format!("{PLACE}/{GEMINI}"))
@@ -45,7 +45,7 @@ fn gemini(client: &Client, prompt: &str) -> Value {
             "--skip-trust",
         ])
         .env("GEMINI_API_KEY", "key");
-    let said = output(&mut command);
+    let said = client.output(&mut command);
     let document = said.find('{').expect("a document");
     documents(&said[document..].replace('\n', ""))
         .pop()

@@ -3,7 +3,8 @@
 //!
 //! Each client comes by three routes ([`client::Route`]): through the CONNECT proxy, under the
 //! redirect, and through the proxy with every byte recorded at both ends. What it spends must be in
-//! `/metrics` and `/v1/usage` to the token. Every test has a stage of its own, from which nothing
+//! `/metrics` and `/v1/usage` to the token. Agents also run under `gravimeter run`
+//! ([`under_run`]). Every test has a stage of its own, from which nothing
 //! reaches the network. `scripts/test.sh` installs the clients.
 
 #![allow(
@@ -30,6 +31,9 @@ mod gravimeter;
 #[allow(dead_code, reason = "shared with the tests of `it`")]
 mod pki;
 mod provider;
+#[path = "../it/kit/pty.rs"]
+#[allow(dead_code, reason = "shared with the tests of `it`")]
+mod pty;
 mod run;
 mod sdk;
 #[path = "../skip.rs"]
@@ -38,6 +42,7 @@ mod skip;
 #[allow(dead_code, reason = "shared with the tests of `netns`")]
 mod stage;
 mod tap;
+mod under_run;
 mod work;
 
 use std::process::ExitCode;
@@ -76,23 +81,34 @@ tests![
     sdk: [python, node, python_with_errors, node_with_errors],
 ];
 
+/// Name and body of every test of `gravimeter run`.
+const UNDER_RUN: [(&str, fn()); 3] = [
+    ("under_run::claude_code", under_run::claude_code),
+    ("under_run::codex", under_run::codex),
+    ("under_run::gemini_cli", under_run::gemini_cli),
+];
+
 fn main() -> ExitCode {
     let obstacle = stage::obstacle().or_else(client::obstacle);
-    let skipped = obstacle.map(|reason| skip::decide("*", TESTS.len(), &reason));
+    let skipped = obstacle.map(|reason| skip::decide("*", TESTS.len() + UNDER_RUN.len(), &reason));
     let is_skipped = matches!(skipped, Some(Ok(())));
     let refusal = skipped.and_then(Result::err);
-    let trial = |&(name, route, test): &(&'static str, Route, fn(Route))| {
+    let trial = |name: &'static str, test: Box<dyn FnOnce() + Send>| {
         let refusal = refusal.clone();
         let run = move || match refusal {
             Some(refusal) => Err(Failed::from(refusal)),
             None => {
-                stage::on_stage(name, || test(route));
+                stage::on_stage(name, test);
                 Ok(())
             }
         };
         Trial::test(name, run).with_ignored_flag(is_skipped)
     };
-    let trials = TESTS.iter().map(trial).collect();
+    let by_route = TESTS.iter();
+    let by_route = by_route.map(|&(name, route, test)| trial(name, Box::new(move || test(route))));
+    let under_run = UNDER_RUN.iter();
+    let under_run = under_run.map(|&(name, test)| trial(name, Box::new(test)));
+    let trials = by_route.chain(under_run).collect();
     let mut arguments = Arguments::from_args();
     // Some clients keep a whole core busy while they start.
     arguments.test_threads = arguments.test_threads.or(Some(TESTS_AT_ONCE));

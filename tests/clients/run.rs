@@ -82,7 +82,7 @@ impl Run {
 
 /// That every other request is known to be no call: what a new version of a client asks for besides
 /// is to be looked at.
-fn check_others<'a>(others: impl Iterator<Item = &'a String>) {
+pub(crate) fn check_others<'a>(others: impl Iterator<Item = &'a String>) {
     let is_known = |request: &&String| {
         let (_, place) = request.split_once(' ').expect("a method");
         NO_CALLS.iter().any(|(start, _)| place.starts_with(start))

@@ -37,8 +37,11 @@ fn every_command_has_help() {
         "serve",
         "demo",
         "usage",
+        "top",
+        "statusline",
         "cascades",
         "prices",
+        "env",
         "redirect",
         "ca",
         "doctor",
@@ -50,8 +53,30 @@ fn every_command_has_help() {
         assert!(all.contains(command), "--help names {command}");
         let help = gravimeter(home.path(), &[command, "--help"]);
         assert_eq!(help.status.code(), Some(0), "{command}");
-        assert!(out(&help).contains("Usage: gravimeter"), "{command}");
+        let help = out(&help);
+        assert!(help.contains("Usage: gravimeter"), "{command}");
+        // One screen says what it is for: its own options, and where the keys are listed.
+        assert!(!help.contains("--capture.listen"), "{command}: {help}");
+        let told = out(&gravimeter(home.path(), &["help", command]));
+        if command != "config" {
+            assert_eq!(told.trim_end(), help.trim_end(), "{command}");
+        }
+        if help.contains("--config <PATH>") {
+            assert!(help.contains("gravimeter help config"), "{command}: {help}");
+        }
     }
+    let keys = out(&gravimeter(home.path(), &["help", "config"]));
+    for key in gravimeter::config::keys() {
+        assert!(
+            keys.contains(&format!("--{} ", key.name))
+                || keys.contains(&format!("--{}[", key.name)),
+            "{}",
+            key.name
+        );
+    }
+    let unknown = gravimeter(home.path(), &["help", "usag"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(err(&unknown).contains("usage, "), "{}", err(&unknown));
 }
 
 #[test]

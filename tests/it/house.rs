@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank, as the table in `src/lib.rs` has them.
-const RANKS: [(&str, u8); 18] = [
+const RANKS: [(&str, u8); 19] = [
     ("record", 0),
     ("capture", 1),
     ("demo", 1),
@@ -14,6 +14,7 @@ const RANKS: [(&str, u8); 18] = [
     ("term", 1),
     ("observe", 2),
     ("tls", 2),
+    ("top", 2),
     ("dialect", 3),
     ("cascade", 4),
     ("relay", 4),

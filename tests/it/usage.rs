@@ -11,14 +11,15 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::kit::binary::{Binary, PROGRAM};
+use crate::kit::faketime;
 use crate::kit::upstream::Upstream;
 use crate::kit::{read_some, write_pieces};
 use crate::ledger::{ANSWER, Ends, number};
 
-const CASCADE: &str = "179c837c-8253-4105-902c-d37299fc89d0";
+pub const CASCADE: &str = "179c837c-8253-4105-902c-d37299fc89d0";
 
 /// A call of 12 tokens that names its conversation.
-async fn call((agent, provider): &mut Ends) {
+pub async fn call((agent, provider): &mut Ends) {
     let id = format!("agent/{CASCADE}/1764000000000/5a3f1f0e-6a49-4a40-9f4e-5a0f6b1f5d11/7");
     let body = format!(r#"{{"model":"m","requestId":"{id}"}}"#);
     let head = "POST /v1internal:generateContent HTTP/1.1\r\nHost: x\r\nContent-Length:";
@@ -229,6 +230,91 @@ async fn the_exporter_and_the_ledger_that_it_leaves_tell_the_same() {
     }
 }
 
+/// Days by their names are those of the reader's clock and zone, also on days of 23 and 25 hours.
+#[tokio::test]
+async fn a_ledger_is_asked_for_days_by_their_names() {
+    let upstream = Upstream::start().await;
+    let binary = Binary::start(&upstream.flags(&[])).await;
+    call(&mut upstream.pair(&binary).await).await;
+    binary
+        .wait_for("gravimeter_calls_total", &["outcome=\"ok\""], 1)
+        .await;
+    let state = binary.state();
+    let folder = binary.kill().await;
+    let since = |zone: &str, clock: &str, name: &str| {
+        let mut command = Command::new(PROGRAM);
+        command
+            .env_clear()
+            .env("HOME", "/nonexistent")
+            .env("TZ", zone)
+            .env("LD_PRELOAD", faketime())
+            .env("FAKETIME", format!("@{clock}"))
+            .args([
+                "usage",
+                "--json",
+                "--since",
+                name,
+                "--web.listen",
+                "127.0.0.1:1",
+            ])
+            .arg("--state.dir")
+            .arg(&state);
+        json(&command.output().expect("the program runs"))["since"].clone()
+    };
+    for (zone, clock, name, expected) in [
+        (
+            "Europe/Berlin",
+            "2027-03-29 10:00:00",
+            "today",
+            "2027-03-28T22:00:00Z",
+        ),
+        (
+            "Europe/Berlin",
+            "2027-03-29 10:00:00",
+            "yesterday",
+            "2027-03-27T23:00:00Z",
+        ),
+        (
+            "Europe/Berlin",
+            "2027-10-31 23:30:00",
+            "today",
+            "2027-10-30T22:00:00Z",
+        ),
+        (
+            "Europe/Berlin",
+            "2027-11-01 00:30:00",
+            "sunday",
+            "2027-10-30T22:00:00Z",
+        ),
+        (
+            "Asia/Kathmandu",
+            "2027-11-01 00:30:00",
+            "monday",
+            "2027-10-31T18:15:00Z",
+        ),
+    ] {
+        assert_eq!(since(zone, clock, name), expected, "{zone} {clock} {name}");
+    }
+    drop(folder);
+    // All of it is of one week and one month, whichever these are.
+    for (by, groups) in [("week", "weeks"), ("month", "months")] {
+        let arguments = [
+            "--json",
+            "--by",
+            by,
+            "--web.listen",
+            "127.0.0.1:1",
+            "--state.dir",
+        ];
+        let told = json(&usage(
+            &[&arguments[..], &[state.to_str().expect("UTF-8")]].concat(),
+        ));
+        let groups = told[groups].as_object().expect("groups");
+        let calls: Vec<_> = groups.values().map(|group| &group["calls"]).collect();
+        assert_eq!(calls, [1], "{told}");
+    }
+}
+
 #[test]
 fn where_there_is_neither_both_are_told_with_the_remedy() {
     let home = tempfile::tempdir().expect("a folder");
@@ -256,7 +342,7 @@ fn where_there_is_neither_both_are_told_with_the_remedy() {
         err(&answer)
     );
     for wrong in [
-        ["--since", "yesterday"],
+        ["--since", "tomorrow"],
         ["--tz", "Mars/Olympus"],
         ["--limit", "0"],
         ["--by", "colour"],

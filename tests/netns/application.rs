@@ -51,6 +51,29 @@ pub(crate) fn its_language_server_is_followed_from_inside() {
     );
 }
 
+/// All tokens that the language server has received.
+fn received(server: &Value) -> u64 {
+    let models = server["tally"]["models"].as_object().expect("models");
+    let of = |model: &Value| -> u64 { KINDS.iter().filter_map(|kind| model[kind].as_u64()).sum() };
+    models.values().map(of).sum()
+}
+
+/// As the stand-in names them.
+const KINDS: [&str; 7] = [
+    "input",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "tool_input",
+    "output",
+    "thinking",
+];
+
+fn sum(tokens: &Value) -> u64 {
+    let kinds = tokens.as_object().expect("kinds of tokens").values();
+    kinds.filter_map(Value::as_u64).sum()
+}
+
 fn write_application() {
     let options = json!({
         "roots": root_file(FIRST),
@@ -60,10 +83,11 @@ fn write_application() {
             "conversations": USERS,
             "rounds": MESSAGES,
             "stays": true,
-            "patience_ms": 30_000,
+            "patience_ms": 3_000,
             "pause_ms": 5,
             "upload_bytes": 512,
             "backoff_ms": 1,
+            "abort_percent": 0,
         },
     });
     let program = Path::new(HOME).join("antigravity");

@@ -157,16 +157,26 @@ fn set_up() -> std::process::Child {
 
 /// The client as the agent's user, with an environment of one variable beside `PATH`.
 fn client(provider: &Provider) -> Command {
+    install_client();
+    let mut command = as_user(AGENT);
+    command.env("SSL_CERT_FILE", format!("{STATE}/trust/bundle.pem"));
+    command.args([CLIENT, "-connect", &provider.at, "-body", BODY]);
+    command
+}
+
+/// The same as words for a shell, without an environment.
+pub(crate) fn client_words(provider: &Provider) -> String {
+    install_client();
+    format!("{CLIENT} -connect {} -body '{BODY}'", provider.at)
+}
+
+fn install_client() {
     if !std::path::Path::new(CLIENT).exists() {
         root(&format!(
             "install -m 755 {} {CLIENT}",
             built_client().display()
         ));
     }
-    let mut command = as_user(AGENT);
-    command.env("SSL_CERT_FILE", format!("{STATE}/trust/bundle.pem"));
-    command.args([CLIENT, "-connect", &provider.at, "-body", BODY]);
-    command
 }
 
 /// What the client says of its requests, all of which must have gone well.
@@ -184,7 +194,7 @@ fn protocols(output: &std::process::Output) -> Vec<String> {
 }
 
 /// Before the stage is set: Go's build cache is not on it.
-fn build_client() {
+pub(crate) fn build_client() {
     if stage::is_set() {
         return;
     }
@@ -214,7 +224,7 @@ const CLIENT: &str = "/usr/local/bin/go-client";
 const MODEL: &str = "gemini-3.1-pro-low";
 const BODY: &str = r#"{"model":"gemini-3.1-pro-low","request":{"contents":[{"role":"user","parts":[{"text":"demo: prompt=16 cached=4 thoughts=42 output=3 events=9"}]}]}}"#;
 /// What the body makes the provider report, where the cached part of the prompt is told apart.
-const TOKENS: [(&str, u64); 4] = [
+pub(crate) const TOKENS: [(&str, u64); 4] = [
     ("input", 12),
     ("cache_read", 4),
     ("thinking", 42),

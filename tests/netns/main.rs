@@ -16,9 +16,18 @@ mod faults;
 mod house;
 mod life;
 mod privilege;
+#[path = "../it/kit/pty.rs"]
+#[allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "shared with the tests of `it`"
+)]
+mod pty;
 mod role;
 mod rules;
 mod run;
+mod scopes;
 #[path = "../skip.rs"]
 mod skip;
 mod stage;
@@ -101,6 +110,7 @@ tests![
         misuse_is_told_with_a_remedy,
         the_sudoers_file_permits_three_fixed_commands,
         drift_is_stated,
+        nft_does_where_iptables_is_missing,
         the_operator_sees_the_status_without_root,
     ],
     run: [
@@ -110,7 +120,19 @@ tests![
         endings_are_passed_on_from_inside,
         after_any_kill_nothing_is_left,
         nft_does_where_iptables_is_missing,
+    ],
+    scopes: [
+        without_pasta_tcp_and_names_pass,
+        root_keeps_its_rights_in_a_namespace,
+        a_cgroup_is_captured_and_nothing_else_is,
+        a_cgroup_comes_after_a_namespace_and_is_one_runs_at_a_time,
+        a_slice_of_the_users_systemd_is_captured,
         what_is_missing_is_named_and_the_next_way_is_taken,
+        without_user_namespaces_the_proxy_is_used,
+        the_screen_is_the_same_byte_for_byte,
+        without_pasta_a_killed_holder_costs_nothing,
+        a_go_program_needs_only_ssl_cert_file,
+        another_user_runs_on_the_same_terminal,
     ],
     whole: [
         a_language_server_of_its_own_user_is_counted_to_the_token,

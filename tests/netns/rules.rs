@@ -352,6 +352,49 @@ pub(crate) fn the_sudoers_file_permits_three_fixed_commands() {
     );
 }
 
+/// The same rules where iptables is not installed.
+pub(crate) fn nft_does_where_iptables_is_missing() {
+    stage::on_stage("rules::nft_does_where_iptables_is_missing", || {
+        root("rm $(type -P iptables-save iptables-restore ip6tables-save ip6tables-restore)");
+        stage::install();
+        for address in ["127.0.0.1", "::1"] {
+            greet(&socket(address, 8742), "house");
+            greet(&socket(address, 8741), "house");
+        }
+        for address in [PROVIDER_V4, PROVIDER_V6] {
+            greet(&socket(address, 443), "provider");
+            assert_eq!(greeting(AGENT, address, 443), "house", "{address}");
+            assert_eq!(greeting(OPERATOR, address, 443), "provider", "{address}");
+            let ask = format!(
+                "exec 3<>/dev/udp/{address}/443 && echo hello >&3 && read -t 10 <&3; echo $?"
+            );
+            let said = text(&shell_as(AGENT, &ask));
+            assert!(
+                said.contains("refused") || said.contains("not permitted"),
+                "{said}"
+            );
+        }
+        for address in ["127.0.0.1", "::1"] {
+            assert_eq!(greeting(AGENT, address, 8741), "refused", "{address}");
+        }
+        let status = || {
+            let output = shell_as("root", &format!("{SCRIPT} status"));
+            (text(&output), output.status.code())
+        };
+        assert_eq!(status(), ("ipv4 active\nipv6 active\n".to_owned(), Some(0)));
+        root("nft flush chain ip gravimeter_gravimeter nat");
+        assert_eq!(
+            status(),
+            ("ipv4 partial\nipv6 active\n".to_owned(), Some(3))
+        );
+        stage::install();
+        assert_eq!(status().1, Some(0));
+        root(&format!("{SCRIPT} remove --purge"));
+        assert_eq!(root("nft list ruleset"), "");
+        assert!(!std::path::Path::new("/var/lib/gravimeter-redirect").exists());
+    });
+}
+
 pub(crate) fn drift_is_stated() {
     stage::on_stage("rules::drift_is_stated", || {
         let config = Config {

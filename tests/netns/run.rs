@@ -4,6 +4,7 @@
 //! The stage gets a network with a default route, as a machine has one, and a `/dev/net/tun` for
 //! everybody.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Output, Stdio};
 
@@ -38,11 +39,16 @@ pub(crate) fn on_network(name: &str, body: impl FnOnce()) {
 }
 
 /// `gravimeter run` as the operator, with further flags and the program.
-fn run(words: &str) -> Output {
+pub(crate) fn run(words: &str) -> Output {
     shell_as(OPERATOR, &line(words))
 }
 
 pub(crate) fn line(words: &str) -> String {
+    format!("cd {HOME}; HOME={HOME} exec {}", command(words))
+}
+
+/// `gravimeter run` with the roots of the providers that run.
+pub(crate) fn command(words: &str) -> String {
     let roots = [FIRST, SECOND].map(root_file);
     let roots: Vec<_> = roots
         .iter()
@@ -53,7 +59,7 @@ pub(crate) fn line(words: &str) -> String {
         [] => String::new(),
         roots => format!("--upstream.extra_roots {}", roots.join(",")),
     };
-    format!("cd {HOME}; HOME={HOME} exec {PROGRAM} run --json {REPORT} {roots} {words}")
+    format!("{PROGRAM} run --json {REPORT} {roots} {words}")
 }
 
 pub(crate) fn report() -> Value {
@@ -61,7 +67,7 @@ pub(crate) fn report() -> Value {
 }
 
 /// A call to `address` by a curl that uses no proxy.
-fn call(address: &str) -> String {
+pub(crate) fn call(address: &str) -> String {
     let body = r#"{"model":"gemini-3-pro","request":{"contents":[{"role":"user","parts":[{"text":"demo: prompt=16 cached=4 thoughts=42 output=3"}]}]}}"#;
     format!(
         "curl --noproxy '*' -sS --fail -m 60 --resolve {HOST}:443:{address} -d '{body}' \
@@ -81,7 +87,7 @@ pub(crate) fn nothing_is_left() {
 }
 
 /// A run in the background, whose program has said that it is up.
-fn background(program: &str) -> Child {
+pub(crate) fn background(program: &str) -> Child {
     root(&format!("rm -f {HOME}/up"));
     let words = format!("--scope namespace -- sh -c 'echo $$ > up.new; mv up.new up; {program}'");
     let child = as_user(OPERATOR)
@@ -135,6 +141,14 @@ pub(crate) fn a_program_keeps_its_user_its_sandbox_and_both_loopbacks() {
                 "--scope namespace --quiet -- bwrap --ro-bind / / --unshare-all --dev /dev id -u",
             );
             assert_eq!(text(&sandbox), uid);
+            let provider = Provider::start(PROVIDER_V4, FIRST);
+            let inside = run(&format!(
+                "--scope namespace -- bwrap --ro-bind / / --unshare-user --unshare-pid --dev /dev --proc /proc {}",
+                call(PROVIDER_V4)
+            ));
+            assert!(inside.status.success(), "{}", text(&inside));
+            assert_eq!(report()["calls"], 1, "{}", text(&inside));
+            drop(provider);
             let nested =
                 run("--scope namespace --quiet -- unshare --user --map-root-user --net id -u");
             assert_eq!(text(&nested), "0\n");
@@ -242,6 +256,14 @@ pub(crate) fn after_any_kill_nothing_is_left() {
         child.kill().expect("it runs");
         child.wait().expect("it ends");
         nothing_is_left();
+        run("--scope proxy --quiet -- true");
+        let trust = format!("find {STATE}/runs -name trust");
+        assert_eq!(root(&trust), "", "CA files of the killed run");
+
+        let mut child = background("exec sleep 1000");
+        root(&format!("pkill -9 -u {OPERATOR} -x sleep"));
+        assert_eq!(child.wait().expect("it ends").signal(), Some(9));
+        nothing_is_left();
 
         let _provider = Provider::start(PROVIDER_V4, FIRST);
         for party in ["^pasta ", "^/usr/local/bin/gravimeter run-stage hold"] {
@@ -278,67 +300,7 @@ pub(crate) fn nft_does_where_iptables_is_missing() {
     });
 }
 
-/// Each thing that a namespace needs is taken away: the next way is taken, and the reason is shown.
-pub(crate) fn what_is_missing_is_named_and_the_next_way_is_taken() {
-    on_network(
-        "run::what_is_missing_is_named_and_the_next_way_is_taken",
-        || {
-            let doctor = || {
-                text(&shell_as(
-                    OPERATOR,
-                    &format!("HOME={HOME} {PROGRAM} doctor run"),
-                ))
-            };
-            assert!(
-                doctor().contains("works: all connections to port 443"),
-                "{}",
-                doctor()
-            );
-            for (taken, back, what, remedy) in [
-                (
-                    "chmod 600 /dev/net/tun",
-                    "chmod 666 /dev/net/tun",
-                    "/dev/net/tun cannot be used",
-                    "chmod 666",
-                ),
-                (
-                    "rm $(type -P iptables-restore ip6tables-restore nft)",
-                    "true",
-                    "iptables is not installed",
-                    "install the package iptables",
-                ),
-                (
-                    "rm $(type -P pasta)",
-                    "true",
-                    "pasta is not installed",
-                    "install the package passt",
-                ),
-            ] {
-                root(taken);
-                let output = run("-- true");
-                assert!(output.status.success(), "{}", text(&output));
-                let report = report();
-                assert_eq!(report["scope"], "proxy", "{report}");
-                let reason = report["scope_reason"].as_str().expect("a reason");
-                let found = doctor();
-                for shown in [reason, found.as_str()] {
-                    assert!(
-                        shown.contains(what) && shown.contains(remedy),
-                        "{taken}: {shown}"
-                    );
-                }
-                let refused = run("--scope namespace -- touch started");
-                assert_eq!(refused.status.code(), Some(1));
-                assert!(text(&refused).contains(remedy), "{}", text(&refused));
-                assert!(!Path::new(HOME).join("started").exists());
-                root(back);
-            }
-            nothing_is_left();
-        },
-    );
-}
-
 /// One word for a shell.
-fn quoted(words: &str) -> String {
+pub(crate) fn quoted(words: &str) -> String {
     format!("'{}'", words.replace('\'', "'\\''"))
 }

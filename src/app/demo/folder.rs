@@ -44,8 +44,7 @@ impl DemoFolder {
         fs::create_dir(&path).map_err(of_folder)?;
         let lock = File::open(&path).map_err(of_folder)?;
         // Another demo that looks around holds it for a moment at most.
-        flock(&lock, FlockOperation::LockExclusive)
-            .map_err(|errno| of_folder(errno.into()))?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(|errno| of_folder(errno.into()))?;
         Ok(Self {
             path,
             made,
@@ -132,7 +131,10 @@ mod tests {
         flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
 
         let refused = DemoFolder::create(&all, true).unwrap_err().to_string();
-        assert!(refused.contains("process 1") && refused.contains("--no-redirect"), "{refused}");
+        assert!(
+            refused.contains("process 1") && refused.contains("--no-redirect"),
+            "{refused}"
+        );
         let folder = DemoFolder::create(&all, false).unwrap();
         assert!(folder.path().is_dir() && other.exists() && !killed.exists());
         folder.remove().unwrap();

@@ -18,7 +18,7 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes a folder for this run, and removes those of the oldest runs that have ended.
+    /// Makes a folder for this run, and removes what others have left behind that have ended.
     ///
     /// # Errors
     /// [`Error::StateDir`] when that cannot be written.
@@ -45,7 +45,7 @@ impl RunFolder {
             path: path.clone(),
             source,
         })?;
-        remove_oldest(&runs);
+        clean_up(&runs);
         Ok(Self { path, log })
     }
 
@@ -70,14 +70,15 @@ impl RunFolder {
 
 impl Drop for RunFolder {
     fn drop(&mut self) {
-        // What is left is removed with the folder, when the run is one of the oldest.
+        // What is left is removed by the next run.
         let _ = fs::remove_dir_all(self.path.join(TRUST));
     }
 }
 
-/// Removes the folders of all but the newest runs, as far as they have ended. A folder that cannot be
-/// removed is tried again at the next run.
-fn remove_oldest(runs: &Path) {
+/// Removes what runs that have ended have left behind: the folders of all but the newest, and of
+/// those the CA files, which are still there after a kill. What cannot be removed is tried again at
+/// the next run.
+fn clean_up(runs: &Path) {
     let Ok(entries) = fs::read_dir(runs) else {
         return;
     };
@@ -86,13 +87,15 @@ fn remove_oldest(runs: &Path) {
         .collect();
     // Their names begin with the time.
     folders.sort_unstable();
-    let ended = folders
-        .iter()
-        .rev()
-        .skip(KEPT)
-        .filter(|folder| has_ended(folder));
-    for folder in ended {
-        let _ = fs::remove_dir_all(folder);
+    for (age, folder) in folders.iter().rev().enumerate() {
+        if has_ended(folder) {
+            let rest = if age < KEPT {
+                folder.join(TRUST)
+            } else {
+                folder.clone()
+            };
+            let _ = fs::remove_dir_all(rest);
+        }
     }
 }
 
@@ -120,7 +123,7 @@ mod tests {
         let runs = state.path().join("runs");
         for number in 0..KEPT + 5 {
             let folder = runs.join(format!("20200101T0000{number:02}Z-1"));
-            fs::create_dir_all(&folder).unwrap();
+            fs::create_dir_all(folder.join(TRUST)).unwrap();
             fs::write(folder.join(LOG), "").unwrap();
         }
         let under_way = File::open(runs.join("20200101T000000Z-1/log")).unwrap();
@@ -132,11 +135,19 @@ mod tests {
             KEPT + 1,
             "the newest with our own, and the one under way"
         );
+        assert!(
+            !runs.join("20200101T000024Z-1").join(TRUST).exists(),
+            "a killed run leaves its CA files to the next one"
+        );
+        assert!(
+            runs.join("20200101T000000Z-1").join(TRUST).exists(),
+            "those of a run that goes on stay"
+        );
         assert!(own.log_path().exists() && runs.join("20200101T000000Z-1").exists());
         drop(under_way);
         let next = state.path().join("runs/x");
         fs::create_dir(next).unwrap();
-        remove_oldest(&runs);
+        clean_up(&runs);
         assert!(!runs.join("20200101T000000Z-1").exists());
     }
 

@@ -1,29 +1,30 @@
 //! `gravimeter run`: the traffic side as `serve` has it, around one program in the foreground.
 //!
-//! The order: the way to capture (a namespace, or the CONNECT proxy), the traffic side, the program;
+//! The order: the way to capture (a namespace, a cgroup, or the CONNECT proxy), the traffic side, the program;
 //! at its end the traffic, the ledger, and the report.
 
 mod folder;
 mod scope;
+mod user;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::process::{Child, Command};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
-use super::{App, Error, Surroundings, process};
-use crate::capture::namespace::enter;
+use super::{App, Error, Surroundings, Tasks, agent, process};
 use crate::config::Config;
 use crate::export::diagnostics::Diagnostics;
-use crate::launch::foreground::{self, Ending, Environment, ExecPlan, Executable, Foreground};
+use crate::launch::foreground::{Ending, Environment, Executable, Foreground};
+use crate::relay::forward;
 use crate::summary::{Circumstances, Collector, Recorded, Report};
 use crate::tls::bundle::environment_beside;
 
 pub(crate) use folder::RunFolder;
 pub(crate) use scope::Scope;
+pub(crate) use user::try_other_user;
 
 use scope::Way;
 
@@ -55,7 +56,7 @@ pub(crate) async fn run(
 ) -> Result<(Ending, Report), Error> {
     let open_files = process::harden_beside_program()?;
     let own = std::env::current_exe().map_err(Error::OwnProgram)?;
-    let mut way = Way::open(&request, &own, &config)?;
+    let mut way = Way::open(&request, &own, &config).await?;
     let collector = Arc::new(Collector::default());
     let surroundings = Surroundings {
         handed: way.take_listeners()?,
@@ -64,24 +65,33 @@ pub(crate) async fn run(
         followed: way.followed(&request, &own, &config),
         ..Surroundings::default()
     };
+    let forwarding = Tasks::default();
+    if let Some(forwarded) = way.take_forwarded() {
+        forward::serve(forwarded, forwarding.tracker(), forwarding.stopping())
+            .map_err(Error::Handed)?;
+    }
     let app = App::start(way.adapt(config.clone()), surroundings).await?;
-    let plan = ExecPlan::new(&request.executable, &request.arguments, open_files);
     let (started_at, started) = (SystemTime::now(), Instant::now());
     let ran = async {
         let mut foreground = Foreground::prepare()?;
+        if let Some(user) = way.user(&config) {
+            agent::refuse_closed(&app.bundle().all, user)?;
+        }
         let environment = environment(&app, &request)?;
-        let program = start(own.as_os_str(), &plan, &environment, &way)?;
+        let program = way.start(&own, &request, &environment, open_files).await?;
         info!(
             program = request.executable.title(),
             scope = way.name(),
             "started"
         );
-        let ending = foreground.wait(program).await?;
+        let ending = foreground
+            .wait(program.child(), async |signal| program.signal(signal).await)
+            .await?;
         Ok((foreground, ending))
     };
     let ran: Result<_, Error> = ran.await;
     let duration = started.elapsed();
-    let reason = way.reason();
+    let failure = way.failure();
     let ledger = Arc::clone(app.ledger());
     let (foreground, ending) = match ran {
         Ok((foreground, ending)) => (Some(foreground), Ok(ending)),
@@ -93,6 +103,10 @@ pub(crate) async fn run(
         }
     };
     app.stop(hurried).await;
+    // The namespace's own connections end with the program.
+    forwarding
+        .drain(Duration::ZERO, std::future::pending())
+        .await;
     let ending = ending?;
     let report = collector.report(Circumstances {
         program: request.executable.title(),
@@ -100,7 +114,8 @@ pub(crate) async fn run(
         duration_seconds: duration.as_secs_f64(),
         exit_code: ending.exit_code(),
         scope: way.name(),
-        scope_reason: reason,
+        scope_reason: way.reason(),
+        scope_failure: failure,
         already_running: request.already_running,
         ledger: match ledger.unavailable() {
             Some(why) => Recorded::Nowhere(why.to_owned()),
@@ -130,30 +145,4 @@ fn environment(app: &App, request: &RunRequest) -> Result<Environment, Error> {
 fn variable<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
     let found = environment.iter().find(|(known, _)| known == name);
     found.map(|(_, value)| value.as_os_str())
-}
-
-/// Starts the program: in its namespace where it has one, else as a child like any other.
-///
-/// The program gets a signal when the thread that starts it ends: this must be the main thread.
-fn start(
-    own: &OsStr,
-    plan: &ExecPlan,
-    environment: &Environment,
-    way: &Way,
-) -> Result<Child, Error> {
-    let last: Vec<OsString> = foreground::COMMAND
-        .map(OsString::from)
-        .into_iter()
-        .chain(plan.to_arguments())
-        .collect();
-    let mut command = Command::new(own);
-    command.env_clear().envs(environment.variables());
-    let started = match way.namespace() {
-        None => command.args(last).spawn(),
-        Some(namespace) => {
-            command.args(enter::COMMAND).arg(own).args(last);
-            namespace.spawn(&mut command, std::io::stdin())
-        }
-    };
-    started.map_err(Error::Start)
 }

@@ -3,7 +3,7 @@
 //!
 //! A second user namespace gives the program its own uid and gid again. In the first one it would
 //! be root, as which some agents refuse to run. It can still make namespaces of its own, as
-//! sandboxes do.
+//! sandboxes do. A program of root's stays in the machine's user namespace.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -12,6 +12,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use rustix::fs::{fstat, stat};
 use rustix::process::{getgid, getuid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -33,6 +34,12 @@ pub enum EnterError {
     #[error("the namespace cannot be entered: {0}")]
     Join(#[source] io::Error),
     /// The next program could not be executed.
+    #[error("{0}")]
+    Execute(#[source] io::Error),
+    /// No program is named.
+    #[error("no program is named: this command is for gravimeter itself, not for people")]
+    NoProgram,
+    /// unshare, which sets the uid back, could not be executed.
     #[error("unshare cannot be executed: {0}; install util-linux")]
     Unshare(#[source] io::Error),
 }
@@ -51,6 +58,12 @@ pub fn enter(socket: impl std::os::fd::AsFd, next: &[OsString]) -> Result<Infall
         move_into_link_name_space(namespace.as_fd(), Some(kind))
             .map_err(|errno| EnterError::Join(errno.into()))
     };
+    if is_own_user_namespace(&user).map_err(EnterError::Join)? {
+        join(&network, LinkNameSpaceType::Network)?;
+        let (program, arguments) = next.split_first().ok_or(EnterError::NoProgram)?;
+        let error = Command::new(program).args(arguments).stdin(stdin).exec();
+        return Err(EnterError::Execute(error));
+    }
     // The user namespace first: it gives the right to enter the other one.
     join(&user, LinkNameSpaceType::User)?;
     join(&network, LinkNameSpaceType::Network)?;
@@ -63,4 +76,10 @@ pub fn enter(socket: impl std::os::fd::AsFd, next: &[OsString]) -> Result<Infall
         .stdin(stdin)
         .exec();
     Err(EnterError::Unshare(error))
+}
+
+/// A namespace is its inode: namespaces(7).
+fn is_own_user_namespace(namespace: &OwnedFd) -> io::Result<bool> {
+    let (own, other) = (stat("/proc/self/ns/user")?, fstat(namespace)?);
+    Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
 }

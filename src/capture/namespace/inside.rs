@@ -1,5 +1,5 @@
-//! What runs inside the namespace, as a process that pasta starts: opens the listeners, puts the
-//! rules in place, hands everything out, and waits for the other end to close.
+//! What runs inside the namespace, as a process that pasta or unshare starts: opens the listeners,
+//! puts the rules in place, hands everything out, and waits for the other end to close.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
@@ -7,11 +7,30 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use super::rules::{self, RulesError};
+use super::carrier::Forwarded;
+use super::isolated;
+use super::rules::{self, ForwardedPorts, RulesError, Targets};
 use crate::capture::{listener, send_descriptors};
 
 /// The arguments with which our executable becomes this process; addresses follow.
 pub(super) const COMMAND: [&str; 2] = ["run-stage", "hold-namespace"];
+
+/// The option for [`Network::Isolated`].
+pub(super) const ISOLATED: &str = "--isolated";
+/// The option for its IPv6.
+pub(super) const WITH_IPV6: &str = "--with-ipv6";
+
+/// What the namespace has of a network when this process starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// pasta has made one.
+    Whole,
+    /// Nothing but a loopback device: what leaves is handed out to be carried.
+    Isolated {
+        /// Whether other machines can be reached by IPv6.
+        ipv6: bool,
+    },
+}
 
 /// The namespace could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +43,9 @@ pub enum HoldError {
         /// Why.
         source: io::Error,
     },
+    /// The routes could not be made.
+    #[error("the routes inside the namespace: {0}; install iproute2")]
+    Routes(String),
     /// The rules could not be put in place.
     #[error(transparent)]
     Rules(#[from] RulesError),
@@ -37,13 +59,34 @@ pub enum HoldError {
 ///
 /// # Errors
 /// [`HoldError`].
-pub fn hold(socket: impl AsFd, addresses: &[SocketAddr]) -> Result<(), HoldError> {
+pub fn hold(
+    socket: impl AsFd,
+    addresses: &[SocketAddr],
+    network: Network,
+) -> Result<(), HoldError> {
     let socket = UnixStream::from(socket.as_fd().try_clone_to_owned()?);
-    let mut listeners: Vec<TcpListener> = Vec::new();
+    if let Network::Isolated { ipv6 } = network {
+        isolated::lead_to_loopback(ipv6)?;
+    }
+    let listeners = listen(addresses)?;
+    let bound = listeners.iter().map(TcpListener::local_addr);
+    let bound = bound.collect::<io::Result<Vec<_>>>()?;
+    let forwarded = match network {
+        Network::Whole => None,
+        Network::Isolated { .. } => Some(isolated::open(&bound)?),
+    };
+    rules::install(&targets(&bound, forwarded.as_ref())?)?;
+    hand_out(&socket, &listeners, forwarded.as_ref())?;
+    drop((listeners, forwarded));
+    wait_for_end(socket)
+}
+
+fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, HoldError> {
+    let mut listeners = Vec::new();
     for address in addresses {
         match listener::listen(*address) {
             Ok(listener) => listeners.push(listener),
-            Err(source) if address.is_ipv6() && is_without_ipv6(&source) => {}
+            Err(source) if address.is_ipv6() && listener::is_without_ipv6(&source) => {}
             Err(source) => {
                 return Err(HoldError::Listen {
                     address: *address,
@@ -52,21 +95,39 @@ pub fn hold(socket: impl AsFd, addresses: &[SocketAddr]) -> Result<(), HoldError
             }
         }
     }
-    let bound = listeners.iter().map(TcpListener::local_addr);
-    rules::install(&bound.collect::<io::Result<Vec<_>>>()?)?;
-    let namespaces = ["user", "net"].map(|name| File::open(format!("/proc/self/ns/{name}")));
-    let [user, network] = namespaces;
+    Ok(listeners)
+}
+
+fn targets(bound: &[SocketAddr], forwarded: Option<&Forwarded>) -> io::Result<Vec<Targets>> {
+    let ports = forwarded.map(isolated::ports).transpose()?;
+    let ports = ports.unwrap_or_default().into_iter().map(Some);
+    let targets = bound.iter().zip(ports.chain(std::iter::repeat(None)));
+    let targets = targets.map(|(intercepted, ports)| Targets {
+        intercepted: *intercepted,
+        forwarded: ports.map(|(tcp, questions)| ForwardedPorts { tcp, questions }),
+    });
+    Ok(targets.collect())
+}
+
+/// In the order in which [`super::Namespace::open`] takes it.
+fn hand_out(
+    socket: &UnixStream,
+    listeners: &[TcpListener],
+    forwarded: Option<&Forwarded>,
+) -> io::Result<()> {
+    let [user, network] = ["user", "net"].map(|name| File::open(format!("/proc/self/ns/{name}")));
     let (user, network) = (user?, network?);
     let mut handed: Vec<BorrowedFd<'_>> = vec![user.as_fd(), network.as_fd()];
     handed.extend(listeners.iter().map(AsFd::as_fd));
-    send_descriptors(&socket, &handed)?;
-    drop(listeners);
-    wait_for_end(socket)
-}
-
-fn is_without_ipv6(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::AddrNotAvailable
-        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+    send_descriptors(socket, &handed)?;
+    if let Some(Forwarded { tcp, questions }) = forwarded {
+        send_descriptors(socket, &tcp.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
+        send_descriptors(
+            socket,
+            &questions.iter().map(AsFd::as_fd).collect::<Vec<_>>(),
+        )?;
+    }
+    Ok(())
 }
 
 /// Nothing is ever sent: a byte is as good as the end.

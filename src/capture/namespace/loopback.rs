@@ -154,8 +154,8 @@ fn ask(mut socket: &UnixStream, address: SocketAddr) -> io::Result<TcpStream> {
         return Err(ErrorKind::ConnectionRefused.into());
     }
     let received = receive_descriptors(socket)?;
-    let [stream] = <[OwnedFd; 1]>::try_from(received)
-        .map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
+    let [stream] =
+        <[OwnedFd; 1]>::try_from(received).map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
     Ok(stream.into())
 }
 

@@ -1,83 +1,50 @@
 //! What keeps this machine from making a namespace for a program, each with its remedy.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
 
-/// One thing that stands in the way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Obstacle {
-    /// What is wrong.
-    pub what: String,
-    /// What to do about it.
-    pub remedy: String,
-}
-
-impl std::error::Error for Obstacle {}
-
-impl fmt::Display for Obstacle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.what, self.remedy)
-    }
-}
-
-impl Obstacle {
-    fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            remedy: remedy.into(),
-        }
-    }
-
-    /// pasta gives root's privileges up, and the program would lose the access to its files.
-    pub(super) fn root() -> Self {
-        Self::new("gravimeter runs as root", "run it as an ordinary user")
-    }
-
-    pub(super) fn of_system(error: io::Error) -> Self {
-        Self::new(format!("the system refuses: {error}"), LOOK_AT_LIMITS)
-    }
-
-    pub(super) fn of_start(program: &str, error: &io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::NotFound => missing(program),
-            _ => Self::new(format!("{program} cannot be started: {error}"), CHECK_PASTA),
-        }
-    }
-}
+use super::Carrier;
+use crate::capture::obstacle::{Obstacle, is_installed};
 
 /// Everything that can be seen to stand in the way without trying. `path` is where programs are
 /// searched.
 #[must_use]
-pub fn obstacles(path: &OsStr) -> Vec<Obstacle> {
+pub fn obstacles(carrier: Carrier, path: &OsStr) -> Vec<Obstacle> {
     let path = super::with_system_folders(path);
-    let mut found = Vec::new();
-    if rustix::process::geteuid().is_root() {
-        found.push(Obstacle::root());
-    }
-    let needed = ["pasta", "unshare"].into_iter();
-    found.extend(
-        needed
-            .filter(|program| !is_installed(program, &path))
-            .map(missing),
-    );
+    let needed: &[&str] = match carrier {
+        Carrier::Own => &["unshare", "ip"],
+        Carrier::Pasta => &["pasta", "unshare"],
+    };
+    let needed = needed.iter();
+    let mut found: Vec<_> = needed
+        .filter(|program| !is_installed(program, &path))
+        .map(|program| Obstacle::missing(program))
+        .collect();
     if !["iptables-restore", "nft"]
         .iter()
         .any(|program| is_installed(program, &path))
     {
-        found.push(missing("iptables"));
+        found.push(Obstacle::missing("iptables"));
     }
-    found.extend(of_kernel());
+    found.extend(of_privileges());
+    if carrier == Carrier::Pasta {
+        found.extend(of_tun());
+    }
     found
 }
 
 /// The obstacle behind a failed attempt: what the machine shows, or else what was said.
-pub(super) fn of_failure(error: &io::Error, said: &str, path: &OsStr) -> Obstacle {
-    if let Some(obstacle) = obstacles(path).into_iter().next() {
+pub(super) fn of_failure(
+    carrier: Carrier,
+    error: &io::Error,
+    said: &str,
+    path: &OsStr,
+) -> Obstacle {
+    if let Some(obstacle) = obstacles(carrier, path).into_iter().next() {
         return obstacle;
     }
     let why = if said.is_empty() {
@@ -85,46 +52,44 @@ pub(super) fn of_failure(error: &io::Error, said: &str, path: &OsStr) -> Obstacl
     } else {
         crate::record::printable(said)
     };
-    Obstacle::new(format!("pasta: {why}"), CHECK_PASTA)
+    match carrier {
+        Carrier::Own => Obstacle::new(why, CHECK_UNSHARE),
+        Carrier::Pasta => Obstacle::new(format!("pasta: {why}"), CHECK_PASTA),
+    }
 }
 
-/// Switches and devices of the kernel.
-fn of_kernel() -> Vec<Obstacle> {
+/// What keeps this process from making namespaces: for an ordinary user the switches of the kernel,
+/// for root the capabilities that a container has left it.
+fn of_privileges() -> Vec<Obstacle> {
+    if rustix::process::geteuid().is_root() {
+        let status = procfs::process::Process::myself().and_then(|own| own.status());
+        let is_capable =
+            status.is_ok_and(|status| status.capeff & NEEDED_OF_ROOT == NEEDED_OF_ROOT);
+        let lack = || {
+            Obstacle::new(
+                "this root may make no namespaces",
+                "give the container CAP_SYS_ADMIN and CAP_NET_ADMIN, or use --scope proxy",
+            )
+        };
+        return if is_capable { Vec::new() } else { vec![lack()] };
+    }
     let is_set_to = |name: &str, value: &str| {
         fs::read_to_string(Path::new("/proc/sys").join(name))
             .is_ok_and(|found| found.trim() == value)
     };
-    let mut found = Vec::new();
-    for (name, value, what, remedy) in SWITCHES {
-        if is_set_to(name, value) {
-            found.push(Obstacle::new(*what, *remedy));
-        }
-    }
-    let may_use = access(TUN, Access::READ_OK | Access::WRITE_OK);
-    if let Err(errno) = may_use {
-        let why = io::Error::from(errno);
-        found.push(Obstacle::new(
-            format!("{TUN} cannot be used: {why}"),
-            "load its module (sudo modprobe tun), or let everybody use it (sudo chmod 666 /dev/net/tun)",
-        ));
-    }
-    found
+    let switches = SWITCHES.iter();
+    switches
+        .filter(|(name, value, _, _)| is_set_to(name, value))
+        .map(|(_, _, what, remedy)| Obstacle::new(*what, *remedy))
+        .collect()
 }
 
-fn is_installed(program: &str, path: &OsStr) -> bool {
-    std::env::split_paths(path).any(|folder| folder.join(program).is_file())
-}
-
-fn missing(program: &str) -> Obstacle {
-    let package = match program {
-        "pasta" => "passt",
-        "unshare" => "util-linux",
-        other => other,
-    };
-    Obstacle::new(
-        format!("{program} is not installed"),
-        format!("install the package {package}"),
-    )
+fn of_tun() -> Option<Obstacle> {
+    let errno = access(TUN, Access::READ_OK | Access::WRITE_OK).err()?;
+    Some(Obstacle::new(
+        format!("{TUN} cannot be used: {}", io::Error::from(errno)),
+        "load its module (sudo modprobe tun), or let everybody use it (sudo chmod 666 /dev/net/tun)",
+    ))
 }
 
 /// Settings below `/proc/sys` that forbid user namespaces to ordinary users: name, the value that
@@ -155,33 +120,21 @@ const SWITCHES: &[(&str, &str, &str, &str)] = &[
 const TUN: &str = "/dev/net/tun";
 
 const CHECK_PASTA: &str = "try `pasta --config-net true` by hand";
+const CHECK_UNSHARE: &str = "try `unshare --user --map-root-user --net true` by hand";
 
-const LOOK_AT_LIMITS: &str = "look at the limits of this user (ulimit -a)";
+/// CAP_NET_ADMIN (12) and CAP_SYS_ADMIN (21): capabilities(7).
+const NEEDED_OF_ROOT: u64 = 1 << 12 | 1 << 21;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn no_word_of_pasta_steers_the_terminal() {
-        let error = io::Error::from(ErrorKind::UnexpectedEof);
-        let folder = tempfile::tempdir().unwrap();
-        // Nothing is installed there, so that the first obstacle is a missing program.
-        assert!(!is_installed("pasta", folder.path().as_os_str()));
-        let shown = Obstacle::new(
-            format!("pasta: {}", crate::record::printable("a\u{1b}b")),
-            CHECK_PASTA,
-        );
-        assert!(!shown.to_string().contains('\u{1b}'));
-        let start = Obstacle::of_start("pasta", &ErrorKind::NotFound.into());
-        assert_eq!(
-            start.to_string(),
-            "pasta is not installed; install the package passt"
-        );
-        assert!(
-            !of_failure(&error, "no\u{1b}", folder.path().as_os_str())
-                .to_string()
-                .contains('\u{1b}')
-        );
+    fn a_failure_is_explained_by_what_is_missing_and_no_word_steers_the_terminal() {
+        let error = io::Error::from(io::ErrorKind::UnexpectedEof);
+        for carrier in [Carrier::Own, Carrier::Pasta] {
+            let shown = of_failure(carrier, &error, "no\u{1b}", OsStr::new("/")).to_string();
+            assert!(!shown.contains('\u{1b}') && shown.contains("; "), "{shown}");
+        }
     }
 }

@@ -1,18 +1,19 @@
 //! Sends one request over HTTP/1.1 and returns its answer: a successful one with its body still to
 //! be read, or the error that it reports.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::Timeouts;
 use super::dial::{Driver, Http1, Port};
 use super::endpoint::Token;
 use super::error::{self, Malformation, RpcError, RpcStep};
-use crate::observe::coding::Decoder;
+use crate::observe::coding::{DecodeLimit, Decoder};
 use crate::observe::memory::Memory;
 
 /// A request to send.
@@ -77,7 +78,18 @@ impl Answer {
             match frame.map_err(|_| RpcError::Timeout(RpcStep::Body))? {
                 None if decoder.is_complete() => return Ok(()),
                 None => return Err(RpcError::Truncated),
-                Some(frame) => decoder.feed(&data(frame)?, on)?,
+                Some(frame) => {
+                    let mut rest = data(frame)?;
+                    loop {
+                        let step = &mut DecodeLimit::default();
+                        rest.advance(decoder.feed_some(&rest, step, on)?);
+                        if rest.is_empty() {
+                            break;
+                        }
+                        // Others can run between steps of decompressing.
+                        yield_now().await;
+                    }
+                }
             }
         }
     }

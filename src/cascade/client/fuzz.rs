@@ -29,7 +29,8 @@ fn messages(stream: &[u8], size: usize) -> (Vec<Vec<u8>>, Ending) {
         let mut input = Bytes::copy_from_slice(piece);
         loop {
             match frames.feed(&mut input, &mut |plain| message.extend_from_slice(plain)) {
-                Ok(None) => break,
+                Ok(None) if input.is_empty() => break,
+                Ok(None) => {}
                 Ok(Some(FrameEvent::End)) => return (whole, Ending::InOrder),
                 Ok(Some(FrameEvent::Message)) => whole.push(std::mem::take(&mut message)),
                 Err(_) => return (whole, Ending::Failed),

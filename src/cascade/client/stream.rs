@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::HeaderName;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use tokio::task::yield_now;
 
 use super::Client;
 use super::answer::{self, Answer, Question};
@@ -98,7 +99,8 @@ impl MessageStream {
         event.map(|_| None)
     }
 
-    /// Cancel-safe: awaits only frames of the body, and keeps everything else in `self`.
+    /// Cancel-safe: awaits only frames of the body and its own turn, and keeps everything else in
+    /// `self`.
     async fn advance(
         &mut self,
         on: &mut (dyn FnMut(&[u8]) + Send),
@@ -106,6 +108,10 @@ impl MessageStream {
         loop {
             if let Some(event) = self.frames.feed(&mut self.arrived, on)? {
                 return Ok(event);
+            }
+            if !self.arrived.is_empty() {
+                yield_now().await;
+                continue;
             }
             let frame = self.body.frame().await.ok_or(RpcError::Truncated)?;
             self.arrived = answer::data(frame)?;

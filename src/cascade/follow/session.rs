@@ -193,6 +193,7 @@ impl Session {
     fn news<'a>(&mut self, summaries: &'a [Summary]) -> Vec<ChangedConversation<'a>> {
         let is_first = self.listed.is_none();
         let mut listed = self.listed.take().unwrap_or_default();
+        let given_up = self.streams.take_given_up();
         let mut news = Vec::new();
         for summary in summaries {
             let cascade = &summary.cascade;
@@ -206,7 +207,8 @@ impl Session {
             if is_worked_on {
                 self.streams.note_work(cascade, self.polled_at);
             }
-            if is_worked_on || has_changed || self.pending.contains_key(cascade) {
+            let is_cut_short = given_up.contains(cascade) && self.is_behind(summary);
+            if is_worked_on || has_changed || is_cut_short || self.pending.contains_key(cascade) {
                 news.push(ChangedConversation {
                     summary,
                     is_worked_on,
@@ -231,6 +233,13 @@ impl Session {
             .zip(self.since)
             .is_some_and(|(changed, since)| changed < since);
         is_old && !self.correlator.has_waiting_calls(&summary.cascade)
+    }
+
+    /// Whether the list shows more steps of a conversation than have come.
+    fn is_behind(&self, summary: &Summary) -> bool {
+        let trajectory = summary.trajectory.as_ref();
+        let (steps, _) = self.correlator.known(&summary.cascade, trajectory);
+        summary.step_count.is_none_or(|listed| listed > steps)
     }
 
     /// Tries again what failed long enough ago.

@@ -19,6 +19,8 @@ pub(super) struct Streams {
     most: usize,
     tasks: JoinSet<(Id, FollowMethod, WatchEnd)>,
     open: BTreeMap<Id, OpenStream>,
+    /// Conversations whose streams were given up for others.
+    given_up: Vec<Id>,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,7 @@ impl Streams {
             most,
             tasks: JoinSet::new(),
             open: BTreeMap::new(),
+            given_up: Vec::new(),
         }
     }
 
@@ -75,6 +78,7 @@ impl Streams {
             && let Some(cascade) = longest
         {
             self.give_up(&cascade);
+            self.given_up.push(cascade);
         }
         self.has_room()
     }
@@ -113,12 +117,19 @@ impl Streams {
         }
     }
 
+    /// The conversations whose streams were given up for others since the last time: something that
+    /// the list had shown may not have come.
+    pub(super) fn take_given_up(&mut self) -> Vec<Id> {
+        std::mem::take(&mut self.given_up)
+    }
+
     /// Gives up every stream of another method.
     pub(super) fn keep_only(&mut self, method: FollowMethod) {
-        self.open.retain(|_, stream| {
+        self.open.retain(|cascade, stream| {
             let stays = stream.method == method;
             if !stays {
                 stream.task.abort();
+                self.given_up.push(cascade.clone());
             }
             stays
         });
@@ -128,6 +139,7 @@ impl Streams {
     pub(super) async fn shutdown(&mut self) {
         self.tasks.shutdown().await;
         self.open.clear();
+        self.given_up.clear();
     }
 
     /// Waits until a stream ends; for ever when there is none. Cancel-safe.

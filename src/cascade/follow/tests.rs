@@ -530,6 +530,32 @@ async fn a_stream_that_failed_is_tried_again_later() {
     follower.stop().await;
 }
 
+/// Before a stream has told of a change that the list has shown, it is given up for a better one.
+#[tokio::test]
+async fn what_a_stream_has_not_told_before_it_was_given_up_is_asked_for_again() {
+    let fake = Fake::start(script(|script| {
+        (script.agent_state, script.reactive) = (Way::Missing, Way::Hangs);
+        script.list_old("a", false);
+    }))
+    .await;
+    let config = Config {
+        retry_upward: Duration::from_millis(200),
+        ..brisk()
+    };
+    let follower = Follower::with(config, Some(fake.endpoint("")));
+    // What is idle at the first look is history.
+    until(|| fake.asked("GetAllCascadeTrajectories") > 1).await;
+    fake.change(|script| {
+        script.begin("a", NOW);
+        script.end("a");
+    });
+    until(|| fake.asked("StreamCascadeReactiveUpdates") > 0).await;
+    fake.change(|script| script.agent_state = Way::Works);
+    until(|| follower.ended().len() == 1).await;
+    assert_eq!(follower.outcomes(), [("a".to_owned(), RunOutcome::Ok)]);
+    follower.stop().await;
+}
+
 #[tokio::test]
 async fn news_that_could_not_be_had_are_asked_for_again() {
     let fake = Fake::start(script(|script| {

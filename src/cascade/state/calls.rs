@@ -5,9 +5,10 @@
 use std::time::{Duration, Instant};
 
 use super::CorrelatorState;
-use super::live::standalone_spans;
+use super::live::EmitContext;
 use crate::cascade::compare::WireCall;
 use crate::cascade::conversation::Moment;
+use crate::cascade::emit::Emitter;
 use crate::cascade::index::Found;
 use crate::cascade::runs::SeenCall;
 use crate::cascade::spans;
@@ -41,29 +42,20 @@ pub(in crate::cascade) struct Arrival {
     pub(in crate::cascade) named_by: CorrelationMethod,
     /// The agent's list of conversations should be polled.
     pub(in crate::cascade) is_open: bool,
-    /// Facts to record before the call.
-    pub(in crate::cascade) facts: Vec<Fact>,
-    /// Facts to record after it.
-    pub(in crate::cascade) after: Vec<Fact>,
 }
 
 impl CorrelatorState {
     /// Gives a call the conversation that is known now, and its span the resulting place. A call
     /// without a conversation has the method [`CorrelationMethod::None`], whatever its request
-    /// names.
+    /// names. The facts that follow from it stand before it.
     pub(in crate::cascade) fn correlate(&mut self, call: &mut Call, now: Moment) -> Arrival {
         let named_by = call.correlation.method;
-        let arrived = |is_open, facts| Arrival {
-            named_by,
-            is_open,
-            facts,
-            after: Vec::new(),
-        };
+        let arrived = |is_open| Arrival { named_by, is_open };
         call.correlation = Correlation::default();
         self.turns.ended(call);
         if !has_conversation(call.operation) {
             call.trace = self.sampling.map(|sampling| alone(call.parent, sampling));
-            return arrived(false, Vec::new());
+            return arrived(false);
         }
         let (cascade, method) = match self.index.find(&call.ids, named_by) {
             Found::Cascade(cascade, method) => (cascade, method),
@@ -77,19 +69,19 @@ impl CorrelatorState {
                     .sampling
                     .filter(|_| is_settled)
                     .map(|sampling| alone(call.parent, sampling));
-                return arrived(self.following.is_some(), Vec::new());
+                return arrived(self.following.is_some());
             }
         };
         if method == CorrelationMethod::Header {
             return self.take_turn(call, cascade, now);
         }
-        let facts = self.make_room(&cascade, now);
+        self.make_room(&cascade, now);
         call.trace = self.place(call, &cascade, now);
         call.correlation = Correlation {
             cascade: Some(cascade),
             method,
         };
-        arrived(false, facts)
+        arrived(false)
     }
 
     /// The span context of a call, as far as it is known already: within the agent's own span,
@@ -103,36 +95,35 @@ impl CorrelatorState {
         live.place(&SeenCall::new(call, now), sampling)
     }
 
-    /// Records a call that has been passed on. `named_by`: as [`Arrival::named_by`].
+    /// Takes note of a call that has been recorded. `named_by`: as [`Arrival::named_by`].
     pub(in crate::cascade) fn record_call(
         &mut self,
         call: &Call,
         named_by: CorrelationMethod,
         now: Moment,
-    ) -> Vec<Fact> {
+    ) {
         if !has_conversation(call.operation) {
-            return Vec::new();
+            return;
         }
-        let mut facts = Vec::new();
         let Correlation { cascade, method } = call.correlation.clone();
+        if cascade.is_some() {
+            self.facts.push(Fact::CorrelationSettled(method));
+            self.facts.push(Fact::CascadeUpdated(UpdateSource::Traffic));
+        }
         if method == CorrelationMethod::Header {
-            return vec![
-                Fact::CorrelationSettled(method),
-                Fact::CascadeUpdated(UpdateSource::Traffic),
-            ];
+            return self.settle_turns(cascade.as_ref(), now);
         }
         let is_settled = cascade.is_some();
         let seen = SeenCall::new(call, now);
         if let Some(cascade) = &cascade {
-            facts.push(Fact::CorrelationSettled(method));
-            facts.push(Fact::CascadeUpdated(UpdateSource::Traffic));
-            facts.extend(self.make_room(cascade, now));
-            facts.extend(self.assign(cascade, seen.clone(), now));
+            self.make_room(cascade, now);
+            self.assign(cascade, seen.clone(), now);
             if self.learn_session(&call.ids, cascade, method) {
-                facts.extend(self.look_again(now));
+                self.look_again(now);
             }
         }
-        facts.extend(self.compare(call, now));
+        let compared = self.compare(call, now);
+        self.facts.extend(compared);
         let waits_until = cascade.is_none().then(|| now.at + AGENT_REPORTS_WITHIN);
         let is_assigned = cascade.is_some() && self.following.is_some();
         let ids = call.ids.clone();
@@ -149,21 +140,24 @@ impl CorrelatorState {
             .then(|| self.recent.pop_front())
             .flatten();
         if let Some(mut oldest) = oldest {
-            facts.extend(oldest.place_alone(self.sampling));
+            oldest.place_alone(&mut self.emitter(now));
             if !oldest.is_settled {
-                facts.push(Fact::CorrelationSettled(CorrelationMethod::None));
+                self.facts
+                    .push(Fact::CorrelationSettled(CorrelationMethod::None));
             }
         }
-        facts
+    }
+
+    fn emitter(&mut self, now: Moment) -> Emitter<'_> {
+        Emitter::new(&mut self.facts, self.sampling, now)
     }
 
     /// Nothing more will be learned: calls without a conversation get root spans.
-    pub(super) fn place_alone(&mut self) -> Vec<Fact> {
-        let sampling = self.sampling;
-        self.recent
-            .iter_mut()
-            .flat_map(|call| call.place_alone(sampling))
-            .collect()
+    pub(super) fn place_alone(&mut self, now: Moment) {
+        let mut out = Emitter::new(&mut self.facts, self.sampling, now);
+        for call in &mut self.recent {
+            call.place_alone(&mut out);
+        }
     }
 
     fn compare(&mut self, call: &Call, now: Moment) -> Option<Fact> {
@@ -189,8 +183,7 @@ impl CorrelatorState {
 
     /// Looks up all recent calls again after something was learned, and moves those whose
     /// conversation changed.
-    pub(super) fn look_again(&mut self, now: Moment) -> Vec<Fact> {
-        let mut facts = Vec::new();
+    pub(super) fn look_again(&mut self, now: Moment) {
         let mut has_learned = true;
         while std::mem::take(&mut has_learned) {
             for index in 0..self.recent.len() {
@@ -206,28 +199,22 @@ impl CorrelatorState {
                 }
                 let ids = call.ids.clone();
                 has_learned |= self.learn_session(&ids, &cascade, method);
-                facts.extend(self.with_recent(index, |state, call| {
-                    state.move_call(call, cascade, method, now)
-                }));
+                self.with_recent(index, |state, call| {
+                    state.move_call(call, cascade, method, now);
+                });
             }
         }
-        facts
     }
 
     /// Changes one of the recent calls while all others stay where they are, so that a conversation
     /// that starts being followed meanwhile finds them there.
-    fn with_recent(
-        &mut self,
-        index: usize,
-        work: impl FnOnce(&mut Self, &mut RecentCall) -> Vec<Fact>,
-    ) -> Vec<Fact> {
+    fn with_recent(&mut self, index: usize, work: impl FnOnce(&mut Self, &mut RecentCall)) {
         let Some(mut call) = self.recent.swap_remove_back(index) else {
-            return Vec::new();
+            return;
         };
-        let facts = work(self, &mut call);
+        work(self, &mut call);
         self.recent.push_back(call);
         self.recent.swap(index, self.recent.len() - 1);
-        facts
     }
 
     /// Learns the owner of a call's session, if its conversation is known by something more certain
@@ -246,7 +233,7 @@ impl CorrelatorState {
         cascade: Id,
         method: CorrelationMethod,
         now: Moment,
-    ) -> Vec<Fact> {
+    ) {
         let number = call.seen.number;
         let seen = match call.cascade.replace(cascade.clone()) {
             // A call that is settled there stays: it is counted where its span is.
@@ -257,64 +244,59 @@ impl CorrelatorState {
             _ => Some(call.seen.clone()),
         };
         call.is_assigned |= self.following.is_some();
-        let mut facts = self.make_room(&cascade, now);
+        self.make_room(&cascade, now);
         if !std::mem::replace(&mut call.is_settled, true) {
-            facts.push(Fact::CorrelationSettled(method));
+            self.facts.push(Fact::CorrelationSettled(method));
         }
         call.waits_until = None;
         let correlation = Correlation {
             cascade: Some(cascade.clone()),
             method,
         };
-        facts.push(Fact::Correlated(Correlated {
+        self.facts.push(Fact::Correlated(Correlated {
             call: number,
             correlation,
         }));
         // Comes last: with its place known, the span is complete.
-        facts.extend(
-            seen.map(|seen| self.assign(&cascade, seen, now))
-                .unwrap_or_default(),
-        );
-        facts
+        if let Some(seen) = seen {
+            self.assign(&cascade, seen, now);
+        }
     }
 
     /// Stops waiting for the agent for calls whose time is up: what the request says of a
     /// conversation counts now.
-    pub(super) fn stop_waiting(&mut self, now: Moment) -> Vec<Fact> {
-        let mut facts = Vec::new();
+    pub(super) fn stop_waiting(&mut self, now: Moment) {
         for index in 0..self.recent.len() {
             if self
                 .recent
                 .get(index)
                 .is_some_and(|call| call.waits_until.is_some_and(|until| now.at >= until))
             {
-                facts
-                    .extend(self.with_recent(index, |state, call| state.wait_no_longer(call, now)));
+                self.with_recent(index, |state, call| state.wait_no_longer(call, now));
             }
         }
-        facts
     }
 
-    fn wait_no_longer(&mut self, call: &mut RecentCall, now: Moment) -> Vec<Fact> {
+    fn wait_no_longer(&mut self, call: &mut RecentCall, now: Moment) {
         call.waits_until = None;
         if let Some(conversation) = call.ids.conversation.clone() {
             return self.move_call(call, conversation, call.named_by, now);
         }
-        let mut facts = call.place_alone(self.sampling);
+        call.place_alone(&mut self.emitter(now));
         if !std::mem::replace(&mut call.is_settled, true) {
-            facts.push(Fact::CorrelationSettled(CorrelationMethod::None));
+            self.facts
+                .push(Fact::CorrelationSettled(CorrelationMethod::None));
         }
-        facts
     }
 
     /// Assigns a call to a conversation; it counts in the run in which it began. Where no agent
     /// reports runs, its span is a root.
-    fn assign(&mut self, cascade: &Id, seen: SeenCall, now: Moment) -> Vec<Fact> {
+    fn assign(&mut self, cascade: &Id, seen: SeenCall, now: Moment) {
         self.make_live(cascade, now);
-        let (conversations, context) = self.followed(now);
+        let (conversations, EmitContext { mut out, .. }) = self.followed(now);
         match conversations.get_mut(cascade) {
-            Some(live) => live.add(seen, &context),
-            None => standalone_spans((!seen.is_placed).then_some(seen.number), context.sampling),
+            Some(live) => live.add(seen, &mut out),
+            None => out.place_alone((!seen.is_placed).then_some(seen.number)),
         }
     }
 
@@ -333,11 +315,10 @@ impl CorrelatorState {
 impl RecentCall {
     /// Gives a call without a conversation a root span. One that has a conversation is placed
     /// there.
-    fn place_alone(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
-        if self.cascade.is_some() || std::mem::replace(&mut self.seen.is_placed, true) {
-            return Vec::new();
+    fn place_alone(&mut self, out: &mut Emitter<'_>) {
+        if self.cascade.is_none() && !std::mem::replace(&mut self.seen.is_placed, true) {
+            out.place_alone([self.seen.number]);
         }
-        standalone_spans([self.seen.number], sampling)
     }
 }
 

@@ -4,7 +4,8 @@
 use std::time::SystemTime;
 
 use crate::cascade::compare::UsageReconciler;
-use crate::cascade::conversation::{Conversation, EndedRun, Event, Moment};
+use crate::cascade::conversation::{Conversation, EndedRun, Event};
+use crate::cascade::emit::Emitter;
 use crate::cascade::runs::{Calls, ConfirmedInterval, RunCalls, SeenCall};
 use crate::cascade::spans;
 use crate::record::{
@@ -28,9 +29,7 @@ pub(super) struct FollowedConversation {
 /// What it takes to turn events into facts: the same for all conversations at one moment.
 pub(super) struct EmitContext<'a> {
     pub(super) reconciler: &'a mut UsageReconciler,
-    /// The sampling of traces; `None` where tracing is off.
-    pub(super) sampling: Option<Sampling>,
-    pub(super) now: Moment,
+    pub(super) out: Emitter<'a>,
 }
 
 impl FollowedConversation {
@@ -45,57 +44,40 @@ impl FollowedConversation {
     }
 
     /// Turns the conversation's events into facts.
-    pub(super) fn emit(
-        &mut self,
-        cascade: &Id,
-        events: Vec<Event>,
-        context: &mut EmitContext<'_>,
-    ) -> Vec<Fact> {
-        let EmitContext {
-            reconciler,
-            sampling,
-            now,
-        } = context;
-        let sampling = *sampling;
-        let mut facts = Vec::new();
+    pub(super) fn emit(&mut self, cascade: &Id, events: Vec<Event>, context: &mut EmitContext<'_>) {
+        let EmitContext { reconciler, out } = context;
         for event in events {
             match event {
                 Event::Generation { generation, fresh } => {
                     let model = generation.served_model.clone().filter(|_| fresh);
                     self.model = self.model.take().or(model);
-                    facts.extend(
-                        reconciler
-                            .agent_call(generation, fresh, now.at)
-                            .map(Fact::UsageCompared),
-                    );
+                    if let Some(compared) = reconciler.agent_call(generation, fresh, out.now.at) {
+                        out.emit(Fact::UsageCompared(compared));
+                    }
                 }
-                Event::RunEnded(run) => facts.extend(self.ended(cascade, run, sampling)),
+                Event::RunEnded(run) => self.ended(cascade, run, out),
                 Event::RunStarted(began) => {
                     self.model = None;
-                    facts.push(Fact::RunStarted(RunStarted {
+                    out.emit(Fact::RunStarted(RunStarted {
                         cascade: cascade.clone(),
                         started_at: began.wall,
                     }));
                 }
-                Event::StepEnded(step, status) => {
-                    facts.push(Fact::StepEnded(StepEnded {
-                        cascade: cascade.clone(),
-                        step,
-                        status,
-                    }));
-                }
+                Event::StepEnded(step, status) => out.emit(Fact::StepEnded(StepEnded {
+                    cascade: cascade.clone(),
+                    step,
+                    status,
+                })),
             }
         }
-        facts.extend(self.settle(sampling));
-        facts
+        self.settle(out);
     }
 
     /// Adds a call that belongs to the conversation.
-    pub(super) fn add(&mut self, call: SeenCall, context: &EmitContext<'_>) -> Vec<Fact> {
-        let pushed_out = self.calls.add(call, context.now.at);
-        let mut facts = standalone_spans(pushed_out, context.sampling);
-        facts.extend(self.settle(context.sampling));
-        facts
+    pub(super) fn add(&mut self, call: SeenCall, out: &mut Emitter<'_>) {
+        let pushed_out = self.calls.add(call, out.now.at);
+        out.place_alone(pushed_out);
+        self.settle(out);
     }
 
     /// The span context of a call, if it is known already.
@@ -107,28 +89,25 @@ impl FollowedConversation {
 
     /// Time has passed: where no run is under way, gives up on calls that have waited long enough
     /// for one.
-    pub(super) fn stop_waiting(&mut self, context: &EmitContext<'_>) -> Vec<Fact> {
-        if self.conversation.is_running() || self.conversation.waits() {
-            return Vec::new();
+    pub(super) fn stop_waiting(&mut self, out: &mut Emitter<'_>) {
+        if !self.conversation.is_running() && !self.conversation.waits() {
+            out.place_alone(self.calls.stop_waiting(out.now.at));
         }
-        standalone_spans(self.calls.stop_waiting(context.now.at), context.sampling)
     }
 
     /// The conversation, the agent or Gravimeter goes away.
-    pub(super) fn lose(&mut self, cascade: &Id, context: &mut EmitContext<'_>) -> Vec<Fact> {
-        let events = self.conversation.lose(context.now);
-        let mut facts = self.emit(cascade, events, context);
-        facts.extend(standalone_spans(self.calls.give_up(), context.sampling));
-        facts
+    pub(super) fn lose(&mut self, cascade: &Id, context: &mut EmitContext<'_>) {
+        let events = self.conversation.lose(context.out.now);
+        self.emit(cascade, events, context);
+        context.out.place_alone(self.calls.give_up());
     }
 
     /// Settles the calls that certainly belong to the run under way.
-    fn settle(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
-        let calls = self
-            .confirmed_interval()
-            .map(|run| self.calls.settle(run))
-            .unwrap_or_default();
-        self.within(calls, sampling)
+    fn settle(&mut self, out: &mut Emitter<'_>) {
+        if let Some(run) = self.confirmed_interval() {
+            let calls = self.calls.settle(run);
+            self.place_within(calls, out);
+        }
     }
 
     fn confirmed_interval(&self) -> Option<ConfirmedInterval> {
@@ -138,18 +117,14 @@ impl FollowedConversation {
     }
 
     /// Places the spans of these calls within the run's span.
-    fn within(&mut self, calls: Vec<u64>, sampling: Option<Sampling>) -> Vec<Fact> {
-        let Some(sampling) = sampling.filter(|_| !calls.is_empty()) else {
-            return Vec::new();
+    fn place_within(&mut self, calls: Vec<u64>, out: &mut Emitter<'_>) {
+        let Some(sampling) = out.sampling.filter(|_| !calls.is_empty()) else {
+            return;
         };
         let span = self.span(sampling);
-        calls
-            .into_iter()
-            .map(|call| Fact::CallTraced {
-                call,
-                trace: spans::within(&span),
-            })
-            .collect()
+        for call in calls {
+            out.place(call, Some(spans::within(&span)));
+        }
     }
 
     /// The span context of the run under way.
@@ -157,18 +132,13 @@ impl FollowedConversation {
         *self.span.get_or_insert_with(|| spans::root(sampling))
     }
 
-    /// The fact of the ended run, after those of the calls that are placed with it.
-    fn ended(&mut self, cascade: &Id, run: EndedRun, sampling: Option<Sampling>) -> Vec<Fact> {
+    /// Emits the ended run, after the places of the calls that are placed with it.
+    fn ended(&mut self, cascade: &Id, run: EndedRun, out: &mut Emitter<'_>) {
         let mut calls = self.calls.of_run(run.began, run.ended, run.latest);
-        let mut facts = self.within(std::mem::take(&mut calls.unplaced), sampling);
-        facts.extend(standalone_spans(
-            std::mem::take(&mut calls.outside_runs),
-            sampling,
-        ));
-        facts.push(Fact::RunEnded(Box::new(
-            self.run(cascade, run, calls, sampling),
-        )));
-        facts
+        self.place_within(std::mem::take(&mut calls.unplaced), out);
+        out.place_alone(std::mem::take(&mut calls.outside_runs));
+        let run = self.run(cascade, run, calls, out.sampling);
+        out.emit(Fact::RunEnded(Box::new(run)));
     }
 
     fn run(
@@ -213,21 +183,4 @@ impl FollowedConversation {
                 .map(|sampling| self.span.take().unwrap_or_else(|| spans::root(sampling))),
         }
     }
-}
-
-/// Calls that belong to no run get a root span each.
-pub(super) fn standalone_spans(
-    calls: impl IntoIterator<Item = u64>,
-    sampling: Option<Sampling>,
-) -> Vec<Fact> {
-    let Some(sampling) = sampling else {
-        return Vec::new();
-    };
-    calls
-        .into_iter()
-        .map(|call| Fact::CallTraced {
-            call,
-            trace: spans::root(sampling),
-        })
-        .collect()
 }

@@ -1,5 +1,6 @@
 //! Everything known of conversations and of calls that may still be assigned to one. Pure: facts
-//! and updates enter with the time, facts leave.
+//! and updates enter with the time; the facts that follow wait to be taken by
+//! [`CorrelatorState::take_facts`].
 
 mod calls;
 mod live;
@@ -18,6 +19,7 @@ use lru::LruCache;
 
 use super::compare::UsageReconciler;
 use super::conversation::Moment;
+use super::emit::Emitter;
 use super::index::ConversationIndex;
 use super::read::Summary;
 use super::turns::Turns;
@@ -40,6 +42,8 @@ pub(super) struct CorrelatorState {
     turns: Turns,
     /// The sampling of traces; `None` where tracing is off.
     sampling: Option<Sampling>,
+    /// What is to be recorded, in this order.
+    facts: Vec<Fact>,
 }
 
 /// An agent that is being followed.
@@ -63,11 +67,17 @@ impl Default for CorrelatorState {
             following: None,
             turns: Turns::default(),
             sampling: None,
+            facts: Vec::new(),
         }
     }
 }
 
 impl CorrelatorState {
+    /// The facts since the last time, in the order in which they are to be recorded.
+    pub(super) fn take_facts(&mut self) -> impl Iterator<Item = Fact> {
+        self.facts.drain(..)
+    }
+
     pub(super) fn trace(&mut self, sampling: Sampling) {
         self.sampling = Some(sampling);
     }
@@ -79,57 +89,50 @@ impl CorrelatorState {
         });
     }
 
-    pub(super) fn unfollow(&mut self, now: Moment) -> Vec<Fact> {
+    pub(super) fn unfollow(&mut self, now: Moment) {
         self.following = None;
-        let mut facts = Vec::new();
         while let Some((cascade, live)) = self.conversations.pop_lru() {
-            facts.extend(self.give_up(&cascade, live, now));
+            self.give_up(&cascade, live, now);
         }
-        facts.extend(self.place_alone());
+        self.place_alone(now);
         // No agent is left that could report the other side.
         self.reconciler = UsageReconciler::default();
-        facts
     }
 
-    pub(super) fn join(&mut self, ids: &JoinedIds, now: Moment) -> Vec<Fact> {
+    pub(super) fn join(&mut self, ids: &JoinedIds, now: Moment) {
+        self.facts.push(Fact::CascadeUpdated(UpdateSource::Traffic));
         if self.index.join(ids) {
-            self.look_again(now)
-        } else {
-            Vec::new()
+            self.look_again(now);
         }
     }
 
-    pub(super) fn summaries(&mut self, summaries: &[Summary], now: Moment) -> Vec<Fact> {
+    pub(super) fn summaries(&mut self, summaries: &[Summary], now: Moment) {
         let mut is_new = false;
         for summary in summaries {
             is_new |= self.index.learn_summary(summary);
         }
-        let mut facts = if is_new {
-            self.look_again(now)
-        } else {
-            Vec::new()
-        };
-        for summary in summaries {
-            facts.extend(self.fold(&summary.cascade, now));
-            facts.extend(self.apply_listed(summary, now));
+        if is_new {
+            self.look_again(now);
         }
-        facts
+        for summary in summaries {
+            self.fold(&summary.cascade, now);
+            self.apply_listed(summary, now);
+        }
     }
 
     /// Applies what the list says of subagents, where nothing better shows when everything has
     /// ended.
-    fn apply_listed(&mut self, summary: &Summary, now: Moment) -> Vec<Fact> {
+    fn apply_listed(&mut self, summary: &Summary, now: Moment) {
         if !self.needs_list(&summary.cascade) {
-            return Vec::new();
+            return;
         }
         let (conversations, mut context) = self.followed(now);
-        let Some(live) = conversations.peek_mut(&summary.cascade) else {
-            return Vec::new();
-        };
-        let events = live
-            .conversation
-            .apply_listed(summary.is_at_rest_with_subagents(), now);
-        live.emit(&summary.cascade, events, &mut context)
+        if let Some(live) = conversations.peek_mut(&summary.cascade) {
+            let events = live
+                .conversation
+                .apply_listed(summary.is_at_rest_with_subagents(), now);
+            live.emit(&summary.cascade, events, &mut context);
+        }
     }
 
     /// Whether a run is over unless subagents still work, which only the list of conversations may
@@ -153,31 +156,29 @@ impl CorrelatorState {
         update: &Update,
         source: UpdateSource,
         now: Moment,
-    ) -> Vec<Fact> {
+    ) {
+        self.facts.push(Fact::CascadeUpdated(source));
         let Some(following) = &mut self.following else {
-            return Vec::new();
+            return;
         };
         if update.fully_idle {
             following.say_fully_idle.insert(source);
         }
         let says_fully_idle = following.say_fully_idle.contains(&source);
-        let mut facts = if self.index.learn(cascade, update) {
-            self.look_again(now)
-        } else {
-            Vec::new()
-        };
-        facts.extend(self.fold(cascade, now));
+        if self.index.learn(cascade, update) {
+            self.look_again(now);
+        }
+        self.fold(cascade, now);
         let root = self.index.root_of(cascade);
         if root == *cascade {
-            facts.extend(self.apply(&root, update, source, says_fully_idle, now));
+            self.apply(&root, update, source, says_fully_idle, now);
         } else {
             let of_subagent = as_subtrajectory(self.name_of(cascade).clone(), update);
-            facts.extend(self.apply(&root, &of_subagent, source, says_fully_idle, now));
+            self.apply(&root, &of_subagent, source, says_fully_idle, now);
         }
-        facts
     }
 
-    pub(super) fn delete(&mut self, cascade: &Id, now: Moment) -> Vec<Fact> {
+    pub(super) fn delete(&mut self, cascade: &Id, now: Moment) {
         if let Some(live) = self.conversations.pop(cascade) {
             return self.give_up(cascade, live, now);
         }
@@ -187,7 +188,7 @@ impl CorrelatorState {
             .as_ref()
             .filter(|_| self.conversations.contains(&root))
         else {
-            return Vec::new();
+            return;
         };
         // A subagent that is gone no longer works.
         let says_fully_idle = !following.say_fully_idle.is_empty();
@@ -198,26 +199,28 @@ impl CorrelatorState {
                 ..Update::default()
             },
         );
-        self.apply(&root, &gone, UpdateSource::Polling, says_fully_idle, now)
+        self.apply(&root, &gone, UpdateSource::Polling, says_fully_idle, now);
     }
 
-    pub(super) fn tick(&mut self, now: Moment) -> Vec<Fact> {
-        let mut facts = self.stop_waiting(now);
+    pub(super) fn tick(&mut self, now: Moment) {
+        self.stop_waiting(now);
         let (conversations, mut context) = self.followed(now);
         for (cascade, live) in conversations.iter_mut() {
             let events = live.conversation.tick(now);
-            facts.extend(live.emit(cascade, events, &mut context));
-            facts.extend(live.stop_waiting(&context));
+            live.emit(cascade, events, &mut context);
+            live.stop_waiting(&mut context.out);
         }
         let compared = self.reconciler.tick(now.at);
-        facts.extend(compared.into_iter().map(Fact::UsageCompared));
-        facts.extend(self.turns.tick(self.sampling, now));
-        facts
+        self.facts
+            .extend(compared.into_iter().map(Fact::UsageCompared));
+        let (turns, mut out) = self.turns(now);
+        turns.tick(&mut out);
     }
 
     /// No further calls come.
-    pub(super) fn stop(&mut self) -> Vec<Fact> {
-        self.turns.lose(self.sampling)
+    pub(super) fn stop(&mut self, now: Moment) {
+        let (turns, mut out) = self.turns(now);
+        turns.lose(&mut out);
     }
 
     pub(super) fn known(&self, cascade: &Id, trajectory: Option<&Id>) -> (u32, u32) {
@@ -273,12 +276,12 @@ impl CorrelatorState {
         source: UpdateSource,
         says_fully_idle: bool,
         now: Moment,
-    ) -> Vec<Fact> {
-        let mut facts = self.make_room(cascade, now);
+    ) {
+        self.make_room(cascade, now);
         self.make_live(cascade, now);
         let (conversations, mut context) = self.followed(now);
         let Some(live) = conversations.get_mut(cascade) else {
-            return facts;
+            return;
         };
         if live.trajectory.is_none() {
             live.trajectory.clone_from(&update.trajectory);
@@ -286,8 +289,7 @@ impl CorrelatorState {
         let events = live
             .conversation
             .apply(update, source, says_fully_idle, now);
-        facts.extend(live.emit(cascade, events, &mut context));
-        facts
+        live.emit(cascade, events, &mut context);
     }
 
     /// The followed conversations, and what turns their events into facts.
@@ -297,30 +299,34 @@ impl CorrelatorState {
     ) -> (&mut LruCache<Id, FollowedConversation>, EmitContext<'_>) {
         let context = EmitContext {
             reconciler: &mut self.reconciler,
-            sampling: self.sampling,
-            now,
+            out: Emitter::new(&mut self.facts, self.sampling, now),
         };
         (&mut self.conversations, context)
     }
 
+    /// The conversations that are known from calls alone, and where their facts go.
+    fn turns(&mut self, now: Moment) -> (&mut Turns, Emitter<'_>) {
+        let out = Emitter::new(&mut self.facts, self.sampling, now);
+        (&mut self.turns, out)
+    }
+
     /// Merges a conversation that was followed on its own into the one it turns out to work for.
-    fn fold(&mut self, cascade: &Id, now: Moment) -> Vec<Fact> {
+    fn fold(&mut self, cascade: &Id, now: Moment) {
         let root = self.index.root_of(cascade);
         if self.following.is_none() || root == *cascade {
-            return Vec::new();
+            return;
         }
         let Some(mut live) = self.conversations.pop(cascade) else {
-            return Vec::new();
+            return;
         };
         let (_, mut context) = self.followed(now);
-        let mut facts = live.lose(cascade, &mut context);
-        facts.extend(self.make_room(&root, now));
+        live.lose(cascade, &mut context);
+        self.make_room(&root, now);
         let name = self.name_of(cascade).clone();
         self.make_live(&root, now);
         if let Some(of_root) = self.conversations.get_mut(&root) {
             of_root.conversation.adopt(name, live.conversation);
         }
-        facts
     }
 
     /// Follows a conversation, unless it is followed already or no agent is. It continues after the
@@ -344,27 +350,26 @@ impl CorrelatorState {
     }
 
     /// Makes room for a new conversation by dropping the one that was updated longest ago.
-    fn make_room(&mut self, cascade: &Id, now: Moment) -> Vec<Fact> {
+    fn make_room(&mut self, cascade: &Id, now: Moment) {
         let has_room = self.conversations.len() < MAX_CONVERSATIONS.get()
             || self.conversations.contains(cascade);
         let oldest = (!has_room).then(|| self.conversations.pop_lru()).flatten();
         let Some((oldest, live)) = oldest else {
-            return Vec::new();
+            return;
         };
         // Should it come back, what has been reported of it is history.
         if let Some(following) = &mut self.following {
             following.since = now.wall;
         }
-        self.give_up(&oldest, live, now)
+        self.give_up(&oldest, live, now);
     }
 
-    fn give_up(&mut self, cascade: &Id, mut live: FollowedConversation, now: Moment) -> Vec<Fact> {
+    fn give_up(&mut self, cascade: &Id, mut live: FollowedConversation, now: Moment) {
         let (_, mut context) = self.followed(now);
-        let facts = live.lose(cascade, &mut context);
+        live.lose(cascade, &mut context);
         if let Some(end) = live.conversation.last_end() {
             self.ends.put(cascade.clone(), end);
         }
-        facts
     }
 }
 

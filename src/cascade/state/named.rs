@@ -4,7 +4,6 @@
 use super::CorrelatorState;
 use super::calls::Arrival;
 use crate::cascade::conversation::Moment;
-use crate::cascade::turns::Effects;
 use crate::record::{Call, CallStarted, Correlation, CorrelationMethod, Id};
 
 impl CorrelatorState {
@@ -17,12 +16,8 @@ impl CorrelatorState {
     /// say of turns is all that is known of them.
     pub(super) fn take_turn(&mut self, call: &mut Call, cascade: Id, now: Moment) -> Arrival {
         self.name_parent(call, &cascade);
-        let Effects {
-            trace,
-            before,
-            after,
-        } = self.turns.take(call, &cascade, self.sampling, now);
-        call.trace = trace;
+        let (turns, mut out) = self.turns(now);
+        call.trace = turns.take(call, &cascade, &mut out);
         let method = CorrelationMethod::Header;
         call.correlation = Correlation {
             cascade: Some(cascade),
@@ -31,8 +26,14 @@ impl CorrelatorState {
         Arrival {
             named_by: method,
             is_open: false,
-            facts: before,
-            after,
+        }
+    }
+
+    /// Settles what such a call has ended, after it was recorded.
+    pub(super) fn settle_turns(&mut self, cascade: Option<&Id>, now: Moment) {
+        let (turns, mut out) = self.turns(now);
+        if let Some(cascade) = cascade {
+            turns.settle(cascade, &mut out);
         }
     }
 

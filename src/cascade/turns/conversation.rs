@@ -7,16 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use super::Effects;
 use super::under_way::CallsUnderWay;
 use super::work::Work;
-use crate::cascade::conversation::Moment;
+use crate::cascade::emit::Emitter;
 use crate::cascade::runs::SeenCall;
 use crate::cascade::spans;
 use crate::cascade::waiting::WaitingQueue;
 use crate::record::{
-    AgentName, Call, CascadeRun, Fact, Id, Provider, RunStarted, Sampling, SubagentRun,
-    TraceContext, TurnStep,
+    AgentName, Call, Fact, Id, Provider, RunStarted, Sampling, SubagentRun, TraceContext, TurnStep,
 };
 
 /// What is known of one conversation.
@@ -50,24 +48,21 @@ impl WireConversation {
         }
     }
 
-    /// Takes a call that has ended.
-    pub(super) fn take(&mut self, call: &Call, sampling: Option<Sampling>, now: Moment) -> Effects {
-        let mut seen = SeenCall::new(call, now);
+    /// Takes a call that has ended. Returns the place of its span, if it is known already.
+    pub(super) fn take(&mut self, call: &Call, out: &mut Emitter<'_>) -> Option<TraceContext> {
+        let mut seen = SeenCall::new(call, out.now);
         // A call that the agent puts below a span of its own stands there.
-        let own = call.parent.zip(sampling);
+        let own = call.parent.zip(out.sampling);
         let own = own.map(|(parent, sampling)| spans::within_agents(parent, sampling));
         seen.is_placed = own.is_some();
-        let mut effects = match (&call.ids.subagent, call.turn.agent, call.turn.step) {
+        let place = match (&call.ids.subagent, call.turn.agent, call.turn.step) {
             (None, Some(agent), TurnStep::Begins | TurnStep::Continues) => {
-                self.main(agent, call, seen, sampling, now)
+                self.main(agent, call, seen, out)
             }
-            (Some(subagent), Some(agent), _) => {
-                self.subagent(subagent, agent, call, seen, sampling, now)
-            }
-            _ => self.aside(call, seen, sampling, now),
+            (Some(subagent), Some(agent), _) => self.subagent(subagent, agent, call, seen, out),
+            _ => self.aside(call, seen, out),
         };
-        effects.trace = own.or(effects.trace);
-        effects
+        own.or(place)
     }
 
     /// A step of the main agent.
@@ -76,9 +71,8 @@ impl WireConversation {
         agent: AgentName,
         call: &Call,
         seen: SeenCall,
-        sampling: Option<Sampling>,
-        now: Moment,
-    ) -> Effects {
+        out: &mut Emitter<'_>,
+    ) -> Option<TraceContext> {
         let is_late = |run: &Work| seen.began < run.began;
         let Some(turn) = call
             .turn
@@ -86,32 +80,29 @@ impl WireConversation {
             .as_ref()
             .filter(|_| !self.run.as_ref().is_some_and(is_late))
         else {
-            return self.aside(call, seen, sampling, now);
+            return self.aside(call, seen, out);
         };
-        let mut effects = Effects::default();
         let is_of_run = |run: &Work| run.turn.as_ref() == Some(turn);
         if !self.run.as_ref().is_some_and(is_of_run) {
-            effects.before.extend(self.end_run());
+            self.end_run(out);
             let is_another = self.last_turn.as_ref().is_some_and(|last| last != turn);
             if is_another || call.turn.step == TurnStep::Begins {
-                let trace = sampling.map(spans::root);
-                self.run = Some(Work::begin(agent, call, &seen, trace, now));
-                effects.before.push(Fact::RunStarted(RunStarted {
+                self.run = Some(Work::begin(agent, call, &seen, out.root(), out.now));
+                out.emit(Fact::RunStarted(RunStarted {
                     cascade: self.id.clone(),
                     started_at: call.timing.started_at,
                 }));
-                effects.before.extend(self.take_in_waiting());
+                self.take_in_waiting(out);
             }
         }
         self.last_turn = Some(turn.clone());
         match &mut self.run {
             Some(run) => {
                 run.add(call, &seen);
-                effects.trace = run.trace.as_ref().map(spans::within);
+                run.trace.as_ref().map(spans::within)
             }
-            None => effects.trace = sampling.map(spans::root),
+            None => out.root(),
         }
-        effects
     }
 
     /// Anything that a subagent asks for.
@@ -121,29 +112,26 @@ impl WireConversation {
         agent: AgentName,
         call: &Call,
         seen: SeenCall,
-        sampling: Option<Sampling>,
-        now: Moment,
-    ) -> Effects {
-        let mut effects = Effects::default();
+        out: &mut Emitter<'_>,
+    ) -> Option<TraceContext> {
         let turn = call.turn.id.as_ref();
         let works = |subagent: &Subagent| subagent.work.turn.as_ref() == turn;
         if call.turn.step == TurnStep::Begins && !self.subagents.get(id).is_some_and(works) {
-            effects.before.extend(self.end_subagent(id));
+            self.end_subagent(id, out);
             let parent = call.ids.parent_subagent.as_ref();
-            let trace = sampling.map(|sampling| self.beside(parent, &seen, sampling));
+            let trace = out
+                .sampling
+                .map(|sampling| self.beside(parent, &seen, sampling));
             if self.subagents.len() < MAX_SUBAGENTS {
-                let work = Work::begin(agent, call, &seen, trace, now);
+                let work = Work::begin(agent, call, &seen, trace, out.now);
                 let kind = call.ids.subagent_kind.clone();
                 self.subagents.insert(id.clone(), Subagent { kind, work });
             }
         }
         let Some(Subagent { work, .. }) = self.subagents.get_mut(id) else {
-            return Effects {
-                before: effects.before,
-                ..self.aside(call, seen, sampling, now)
-            };
+            return self.aside(call, seen, out);
         };
-        effects.trace = work.trace.as_ref().map(spans::within);
+        let place = work.trace.as_ref().map(spans::within);
         if call.turn.step == TurnStep::Unknown {
             work.calls.add(&seen);
         } else {
@@ -153,7 +141,7 @@ impl WireConversation {
             run.calls.add(&seen);
             run.extend(seen.ended);
         }
-        effects
+        place
     }
 
     /// Where the span of a subagent stands: below that of the one that has started it.
@@ -172,101 +160,86 @@ impl WireConversation {
         &mut self,
         call: &Call,
         seen: SeenCall,
-        sampling: Option<Sampling>,
-        now: Moment,
-    ) -> Effects {
-        let mut effects = Effects::default();
+        out: &mut Emitter<'_>,
+    ) -> Option<TraceContext> {
         if let Some(run) = self.run.as_mut().filter(|run| seen.began >= run.began) {
             run.calls.add(&seen);
-            effects.trace = run.trace.as_ref().map(spans::within);
-        } else if call.turn.agent.is_some() && call.turn.step == TurnStep::Unknown {
-            let oldest = self.waiting.push((call.provider, seen), now.at);
-            effects
-                .before
-                .extend(oldest.and_then(|(_, oldest)| placed(&oldest, sampling.map(spans::root))));
-        } else {
-            effects.trace = sampling.map(spans::root);
+            return run.trace.as_ref().map(spans::within);
         }
-        effects
+        if call.turn.agent.is_none() || call.turn.step != TurnStep::Unknown {
+            return out.root();
+        }
+        if let Some((_, oldest)) = self.waiting.push((call.provider, seen), out.now.at) {
+            place(&oldest, out.root(), out);
+        }
+        None
     }
 
     /// Counts the calls in the run that has begun which began within it.
-    fn take_in_waiting(&mut self) -> Vec<Fact> {
+    fn take_in_waiting(&mut self, out: &mut Emitter<'_>) {
         let Some(run) = &mut self.run else {
-            return Vec::new();
+            return;
         };
-        let calls = self.waiting.take_all(|(_, seen)| seen.began >= run.began);
-        let facts = calls.iter().filter_map(|(_, seen)| {
-            run.calls.add(seen);
-            placed(seen, run.trace.as_ref().map(spans::within))
-        });
-        facts.collect()
+        for (_, seen) in self.waiting.take_all(|(_, seen)| seen.began >= run.began) {
+            run.calls.add(&seen);
+            place(&seen, run.trace.as_ref().map(spans::within), out);
+        }
     }
 
     /// Ends what is over, or has been waited for in vain.
-    pub(super) fn settle(
-        &mut self,
-        under_way: &CallsUnderWay,
-        sampling: Option<Sampling>,
-        now: Moment,
-    ) -> Vec<Fact> {
-        let mut facts = Vec::new();
+    pub(super) fn settle(&mut self, under_way: &CallsUnderWay, out: &mut Emitter<'_>) {
         let has_ended = |(id, Subagent { work, .. }): (&Id, &Subagent)| {
-            (work.is_over() || work.is_given_up(under_way, now)).then(|| id.clone())
+            (work.is_over() || work.is_given_up(under_way, out.now)).then(|| id.clone())
         };
         let ended: Vec<Id> = self.subagents.iter().filter_map(has_ended).collect();
-        facts.extend(ended.iter().filter_map(|id| self.end_subagent(id)));
+        ended.iter().for_each(|id| self.end_subagent(id, out));
         let rests = self.subagents.is_empty();
         if self.run.as_ref().is_some_and(|run| {
             (run.is_over() && rests && run.is_complete(under_way))
-                || run.is_given_up(under_way, now)
+                || run.is_given_up(under_way, out.now)
         }) {
-            facts.extend(self.end_run());
+            self.end_run(out);
         }
         // No call is left under way that could turn out to be the first one of their run.
         let alone = self
             .waiting
             .take_all(|(provider, seen)| under_way.have_ended_before(*provider, seen.began));
-        let place = |(_, seen): &_| placed(seen, sampling.map(spans::root));
-        facts.extend(alone.iter().filter_map(place));
-        facts
+        for (_, seen) in alone {
+            place(&seen, out.root(), out);
+        }
     }
 
     /// No further call comes.
-    pub(super) fn lose(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
+    pub(super) fn lose(&mut self, out: &mut Emitter<'_>) {
         let subagents: Vec<Id> = self.subagents.keys().cloned().collect();
-        let mut facts: Vec<Fact> = subagents
-            .iter()
-            .filter_map(|id| self.end_subagent(id))
-            .collect();
-        facts.extend(self.end_run());
-        let waiting = self.waiting.take_all(|_| true);
-        let place = |(_, seen): &_| placed(seen, sampling.map(spans::root));
-        facts.extend(waiting.iter().filter_map(place));
-        facts
+        subagents.iter().for_each(|id| self.end_subagent(id, out));
+        self.end_run(out);
+        for (_, seen) in self.waiting.take_all(|_| true) {
+            place(&seen, out.root(), out);
+        }
     }
 
-    fn end_run(&mut self) -> Option<Fact> {
-        let run: CascadeRun = self.run.take()?.into_run(self.id.clone());
-        Some(Fact::RunEnded(Box::new(run)))
+    fn end_run(&mut self, out: &mut Emitter<'_>) {
+        if let Some(run) = self.run.take() {
+            let run = run.into_run(self.id.clone());
+            out.emit(Fact::RunEnded(Box::new(run)));
+        }
     }
 
-    fn end_subagent(&mut self, id: &Id) -> Option<Fact> {
-        let Subagent { kind, work } = self.subagents.remove(id)?;
-        Some(Fact::SubagentEnded(Box::new(SubagentRun {
-            subagent: id.clone(),
-            kind,
-            run: work.into_run(self.id.clone()),
-        })))
+    fn end_subagent(&mut self, id: &Id, out: &mut Emitter<'_>) {
+        if let Some(Subagent { kind, work }) = self.subagents.remove(id) {
+            out.emit(Fact::SubagentEnded(Box::new(SubagentRun {
+                subagent: id.clone(),
+                kind,
+                run: work.into_run(self.id.clone()),
+            })));
+        }
     }
 }
 
-/// The place of a call's span that was not known when the call ended.
-fn placed(seen: &SeenCall, trace: Option<TraceContext>) -> Option<Fact> {
-    let call = seen.number;
-    trace
-        .filter(|_| !seen.is_placed)
-        .map(|trace| Fact::CallTraced { call, trace })
+/// Places the span of a call, unless it was placed when the call ended.
+fn place(seen: &SeenCall, trace: Option<TraceContext>, out: &mut Emitter<'_>) {
+    out.place(seen.number, trace.filter(|_| !seen.is_placed));
 }
 
 /// Most subagents that work at the same time in one conversation; a handful is usual.

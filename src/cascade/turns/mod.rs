@@ -17,27 +17,17 @@ use std::num::NonZeroUsize;
 use lru::LruCache;
 
 use super::conversation::Moment;
+use super::emit::Emitter;
 use conversation::WireConversation;
 use under_way::CallsUnderWay;
 
-use crate::record::{Call, CallStarted, Fact, Id, Sampling, TraceContext};
+use crate::record::{Call, CallStarted, Id, TraceContext};
 
 /// The conversations of agents that name their turns.
 #[derive(Debug)]
 pub(super) struct Turns {
     conversations: LruCache<Id, WireConversation>,
     under_way: CallsUnderWay,
-}
-
-/// What follows from a call.
-#[derive(Debug, Default)]
-pub(super) struct Effects {
-    /// The place of the call's span, if it is known already.
-    pub(super) trace: Option<TraceContext>,
-    /// Facts to record before the call.
-    pub(super) before: Vec<Fact>,
-    /// Facts to record after it.
-    pub(super) after: Vec<Fact>,
 }
 
 impl Default for Turns {
@@ -60,50 +50,42 @@ impl Turns {
         self.under_way.remove(call.number);
     }
 
-    /// Takes a call that has ended and whose request names its conversation.
+    /// Takes a call that has ended and whose request names its conversation. Returns the place of
+    /// its span, if it is known already. The facts that follow stand before the call.
     pub(super) fn take(
         &mut self,
         call: &Call,
         cascade: &Id,
-        sampling: Option<Sampling>,
-        now: Moment,
-    ) -> Effects {
-        let mut before = Vec::new();
+        out: &mut Emitter<'_>,
+    ) -> Option<TraceContext> {
         if !self.conversations.contains(cascade) {
             let conversation = WireConversation::new(cascade.clone());
             if let Some((_, mut oldest)) = self.conversations.push(cascade.clone(), conversation) {
-                before = oldest.lose(sampling);
+                oldest.lose(out);
             }
         }
-        let Some(conversation) = self.conversations.get_mut(cascade) else {
-            return Effects::default();
-        };
-        let mut effects = conversation.take(call, sampling, now);
-        before.append(&mut effects.before);
-        effects
-            .after
-            .extend(conversation.settle(&self.under_way, sampling, now));
-        Effects { before, ..effects }
+        self.conversations.get_mut(cascade)?.take(call, out)
+    }
+
+    /// Settles what the call that was taken last has ended: these facts stand after the call.
+    pub(super) fn settle(&mut self, cascade: &Id, out: &mut Emitter<'_>) {
+        if let Some(conversation) = self.conversations.get_mut(cascade) {
+            conversation.settle(&self.under_way, out);
+        }
     }
 
     /// Settles what has waited long enough.
-    pub(super) fn tick(&mut self, sampling: Option<Sampling>, now: Moment) -> Vec<Fact> {
-        let Self {
-            conversations,
-            under_way,
-        } = self;
-        let all = conversations.iter_mut();
-        all.flat_map(|(_, conversation)| conversation.settle(under_way, sampling, now))
-            .collect()
+    pub(super) fn tick(&mut self, out: &mut Emitter<'_>) {
+        for (_, conversation) in self.conversations.iter_mut() {
+            conversation.settle(&self.under_way, out);
+        }
     }
 
     /// No further calls come: the runs that are under way are lost.
-    pub(super) fn lose(&mut self, sampling: Option<Sampling>) -> Vec<Fact> {
-        let mut facts = Vec::new();
+    pub(super) fn lose(&mut self, out: &mut Emitter<'_>) {
         while let Some((_, mut conversation)) = self.conversations.pop_lru() {
-            facts.extend(conversation.lose(sampling));
+            conversation.lose(out);
         }
-        facts
     }
 }
 

@@ -6,8 +6,8 @@ use super::work::{ATTEMPTS_WITHIN, TOOLS_WITHIN};
 use super::*;
 use crate::cascade::test_updates::id;
 use crate::record::{
-    AgentName, CallIds, CascadeRun, Host, Operation, Outcome, Provider, RunOutcome, SubagentRun,
-    Timing, TokenKind, TokenUsage, TraceParent, Turn, TurnEnd, TurnStep, sample_call,
+    AgentName, CallIds, CascadeRun, Fact, Host, Operation, Outcome, Provider, RunOutcome, Sampling,
+    SubagentRun, Timing, TokenKind, TokenUsage, TraceParent, Turn, TurnEnd, TurnStep, sample_call,
 };
 
 /// The conversations, with calls at times in seconds, all of them traced.
@@ -69,11 +69,10 @@ impl Stage {
             content_duration: None,
         };
         self.turns.ended(&call);
-        let effects = self.turns.take(&call, &id("c"), Some(ALL), now);
-        self.places
-            .extend(effects.trace.map(|trace| (call.number, trace)));
-        self.facts.extend(effects.before);
-        self.facts.extend(effects.after);
+        let mut out = Emitter::new(&mut self.facts, Some(ALL), now);
+        let place = self.turns.take(&call, &id("c"), &mut out);
+        self.turns.settle(&id("c"), &mut out);
+        self.places.extend(place.map(|trace| (call.number, trace)));
     }
 
     /// A call that nothing else overlaps.
@@ -84,8 +83,8 @@ impl Stage {
 
     fn tick(&mut self, seconds: u64) {
         let now = self.at(seconds);
-        let facts = self.turns.tick(Some(ALL), now);
-        self.facts.extend(facts);
+        let mut out = Emitter::new(&mut self.facts, Some(ALL), now);
+        self.turns.tick(&mut out);
     }
 
     fn runs(&self) -> Vec<&CascadeRun> {
@@ -399,8 +398,10 @@ fn what_is_under_way_at_the_end_is_lost() {
     let mut stage = Stage::new();
     stage.call(begins(1, "t", TurnEnd::GoesOn), 10, 14);
     stage.call(of("a", None, begins(2, "t", TurnEnd::GoesOn)), 15, 17);
-    let facts = stage.turns.lose(Some(ALL));
-    stage.facts.extend(facts);
+    let now = stage.at(20);
+    stage
+        .turns
+        .lose(&mut Emitter::new(&mut stage.facts, Some(ALL), now));
     assert_eq!(stage.runs()[0].outcome, RunOutcome::Lost);
     assert_eq!(stage.subagents()[0].run.outcome, RunOutcome::Lost);
 }

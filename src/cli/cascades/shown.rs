@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use jiff::{Timestamp, Unit};
 use serde::Deserialize;
 
-use crate::term::grid::{Column, Grid, grouped};
-use crate::term::table::{Row, dollars};
+use crate::term::figures::{dollars, duration, grouped};
+use crate::term::grid::{Column, Grid};
+use crate::term::table::Row;
 
 /// The part of a page of `/v1/cascades` that is shown.
 #[derive(Debug, Deserialize)]
@@ -86,20 +87,21 @@ pub(super) fn list(page: &Page, width: usize) -> String {
     };
     let column = |cell: &dyn Fn(&Cascade) -> String| all.iter().map(cell).collect::<Vec<_>>();
     let grid = Grid::new("CASCADE", column(&|cascade| cascade.id.clone()))
+        .with_ids()
         .column(Column::words(
             "STATE",
-            0,
+            1,
             column(&|cascade| cascade.state.clone()),
         ))
         .column(Column::words(
             "STARTED",
-            2,
+            4,
             column(&|cascade| second(last_start(cascade))),
         ))
         .column(Column::figures(
             "DURATION",
-            1,
-            column(&|cascade| run(cascade, |run| seconds(run.duration_seconds))),
+            2,
+            column(&|cascade| run(cascade, |run| duration(run.duration_seconds))),
         ))
         .column(Column::words(
             "OUTCOME",
@@ -108,17 +110,17 @@ pub(super) fn list(page: &Page, width: usize) -> String {
         ))
         .column(Column::words(
             "MODEL",
-            4,
+            3,
             column(&|cascade| cascade.model.clone().unwrap_or_default()),
         ))
         .column(Column::figures(
             "RUNS",
-            3,
+            5,
             column(&|cascade| grouped(cascade.runs_ended)),
         ))
         .column(Column::figures(
             "CALLS",
-            1,
+            0,
             column(&|cascade| grouped(cascade.usage.calls)),
         ))
         .column(Column::figures(
@@ -128,7 +130,7 @@ pub(super) fn list(page: &Page, width: usize) -> String {
         ))
         .column(Column::figures(
             "COST",
-            3,
+            0,
             column(&|cascade| cascade.usage.cost()),
         ));
     let mut text = grid.render(width);
@@ -232,16 +234,16 @@ fn runs(runs: &[Run]) -> Grid {
         .column(Column::figures(
             "DURATION",
             0,
-            column(|run| seconds(run.duration_seconds)),
+            column(|run| duration(run.duration_seconds)),
         ))
         .column(Column::figures(
             "CALLS",
-            1,
+            0,
             column(|run| grouped(run.calls)),
         ))
         .column(Column::figures(
             "TOKENS",
-            1,
+            0,
             column(|run| grouped(run.total_tokens)),
         ))
 }
@@ -295,7 +297,7 @@ fn calls(calls: &[Call], all: &Row) -> Grid {
     .column(Column::figures(
         "DURATION",
         1,
-        column(&|call| seconds(call.duration_seconds), none()),
+        column(&|call| duration(call.duration_seconds), none()),
     ))
     .column(Column::figures(
         "INPUT",
@@ -325,7 +327,7 @@ fn calls(calls: &[Call], all: &Row) -> Grid {
             grouped(all.total_tokens),
         ),
     ))
-    .column(Column::figures("COST", 3, column(&cost, all.cost())))
+    .column(Column::figures("COST", 0, column(&cost, all.cost())))
 }
 
 /// Empty where there is nothing to pay for.
@@ -353,12 +355,8 @@ fn second(at: Timestamp) -> String {
     at.round(Unit::Second).unwrap_or(at).to_string()
 }
 
-fn seconds(duration: f64) -> String {
-    format!("{duration:.1} s")
-}
-
-fn maybe(duration: Option<f64>) -> String {
-    duration.map(seconds).unwrap_or_default()
+fn maybe(seconds: Option<f64>) -> String {
+    seconds.map(duration).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -430,14 +428,18 @@ mod tests {
         let expected = "\
 CASCADE                               STATE    STARTED               DURATION  OUTCOME  MODEL  RUNS  CALLS  TOKENS       COST
 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-179c837c-8253-4105-902c-d37299fc89d0  idle     2026-09-21T14:13:20Z    10.0 s  ok       m         1      2     240  ≥ $0.0123
+179c837c-8253-4105-902c-d37299fc89d0  idle     2026-09-21T14:13:20Z      10 s  ok       m         1      2     240  ≥ $0.0123
 running                               running  2026-09-21T14:14:20Z                               0      0       0    $0.0000
 ";
         assert_eq!(list(&page(9), 160), expected);
         let narrow = list(&page(1), 80);
         assert!(
-            narrow.contains("179c837c-8253-4105-902c")
-                && narrow.ends_with("There are older ones: see --limit.\n")
+            narrow.starts_with("CASCADE ")
+                && ["179c837c-825", "CALLS", "TOKENS", "COST", "≥ $0.0123"]
+                    .iter()
+                    .all(|shown| narrow.contains(shown))
+                && narrow.ends_with("There are older ones: see --limit.\n"),
+            "{narrow}"
         );
         assert!(
             narrow.lines().all(|line| line.chars().count() <= 80),
@@ -468,7 +470,7 @@ steps     2 run_command (1 error)
 
 RUN                   OUTCOME  FIRST CHUNK  DURATION  CALLS  TOKENS
 ───────────────────────────────────────────────────────────────────
-2026-09-21T14:13:20Z  ok             2.0 s    10.0 s      3     360
+2026-09-21T14:13:20Z  ok             2.0 s      10 s      3     360
 
 CALL                  OPERATION  MODEL  OUTCOME  DURATION  INPUT  CACHE READ  OUTPUT  THINKING  TOTAL       COST
 ────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -34,7 +34,7 @@ Examples:
   gravimeter run --scope proxy -- npx some-agent 'explain this repository'
 
 The exit code is that of the program; 126: it cannot be executed, 127: it was not found.
-Everything else is configuration: see --help for all flags, or docs/operate/run.md.")]
+Everything else is configuration: gravimeter help config, or docs/operate/run.md.")]
 pub(super) struct Run {
     /// How its connections are captured
     #[arg(long, value_enum, default_value = "auto")]
@@ -59,20 +59,28 @@ pub(super) struct Run {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Scope {
-    /// The first of the others that works here; the summary says which, and why
+    /// The first of namespace, cgroup and proxy that works here; the summary says which, and why
     Auto,
+    /// A control group, for which root has once run `gravimeter redirect install --cgroup`: all its
+    /// connections to port 443 are seen, and the network is the machine's own
+    Cgroup,
     /// A network namespace of its own: all its connections to port 443 are seen, without its help
     Namespace,
     /// The CONNECT proxy: connections are seen where the program uses HTTPS_PROXY
     Proxy,
+    /// The program runs as another user (capture.user), for whom root has once run `gravimeter
+    /// redirect install`
+    User,
 }
 
 impl From<Scope> for app::Scope {
     fn from(scope: Scope) -> Self {
         match scope {
             Scope::Auto => Self::Auto,
+            Scope::Cgroup => Self::Cgroup,
             Scope::Namespace => Self::Namespace,
             Scope::Proxy => Self::Proxy,
+            Scope::User => Self::User,
         }
     }
 }
@@ -99,7 +107,10 @@ impl Run {
         let warnings = loaded.warnings.clone();
         let mut config = loaded.for_run(&Places::default(), &environment);
         let folder = RunFolder::create(&config.state_dir)?;
-        config.bundle = folder.bundle();
+        if self.scope != Scope::User {
+            // Another user could not read it there.
+            config.bundle = folder.bundle();
+        }
         let diagnostics = Diagnostics::new(&config.otlp);
         let log = folder.log().context("the log of the run")?;
         let limit = logging::start_in_file(&config.log, log, diagnostics.as_ref())?;

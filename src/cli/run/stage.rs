@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use crate::capture::namespace::{enter, inside, loopback};
+use crate::capture::{cgroup, probe};
 use crate::launch::foreground::{ExecPlan, execute};
 
 /// A step of `gravimeter run`; for gravimeter itself, not for people
@@ -26,8 +27,22 @@ enum Stage {
     DialLoopback,
     /// Prepare the namespace that this process is in, and wait
     HoldNamespace {
+        /// The namespace has no network but a loopback device
+        #[arg(long)]
+        isolated: bool,
+        /// Other machines can be reached by IPv6
+        #[arg(long, requires = "isolated")]
+        with_ipv6: bool,
         /// Where redirected connections arrive
         listen: Vec<SocketAddr>,
+    },
+    /// Go into a cgroup, and go on there
+    EnterCgroup {
+        /// Its folder
+        folder: PathBuf,
+        /// The next program and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        next: Vec<OsString>,
     },
     /// Enter the namespace that standard input hands over, and go on there
     EnterNamespace {
@@ -35,6 +50,8 @@ enum Stage {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         next: Vec<OsString>,
     },
+    /// Make a connection that redirect rules catch
+    ProbeRedirect,
     /// Become the program
     ExecProgram {
         /// The process that has asked for it
@@ -54,18 +71,37 @@ impl RunStage {
         match self.stage {
             Stage::DialLoopback => {
                 loopback::serve(io::stdin()).map_err(|error| {
-                    anyhow::anyhow!("{error}; this command is for gravimeter itself, not for people")
+                    anyhow::anyhow!(
+                        "{error}; this command is for gravimeter itself, not for people"
+                    )
                 })?;
                 Ok(ExitCode::SUCCESS)
             }
-            Stage::HoldNamespace { listen } => {
-                inside::hold(io::stdin(), &listen).map_err(without_cause)?;
+            Stage::HoldNamespace {
+                isolated,
+                with_ipv6,
+                listen,
+            } => {
+                let network = match isolated {
+                    true => inside::Network::Isolated { ipv6: with_ipv6 },
+                    false => inside::Network::Whole,
+                };
+                inside::hold(io::stdin(), &listen, network).map_err(without_cause)?;
                 Ok(ExitCode::SUCCESS)
+            }
+            Stage::EnterCgroup { folder, next } => {
+                let entered: Infallible =
+                    cgroup::enter::enter(&folder, &next).map_err(without_cause)?;
+                match entered {}
             }
             Stage::EnterNamespace { next } => {
                 let entered: Infallible =
                     enter::enter(io::stdin(), &next).map_err(without_cause)?;
                 match entered {}
+            }
+            Stage::ProbeRedirect => {
+                probe::connect()?;
+                Ok(ExitCode::SUCCESS)
             }
             Stage::ExecProgram {
                 parent,

@@ -108,7 +108,7 @@ async fn own(options: &AppOptions) -> Result<(u32, Vec<String>), AgentError> {
         bundle: options.roots.clone(),
         ..options.language_server.clone()
     };
-    let dialer = Arc::new(Dialer::new(&own, &["h2", "http/1.1"], &tasks)?);
+    let dialer = Arc::new(Dialer::new(&own, OWN_ALPN, &tasks)?);
     let (mut answers, mut failures) = (0, Vec::new());
     for _ in 0..options.own_requests {
         let request = CallRequest {
@@ -129,6 +129,10 @@ async fn own(options: &AppOptions) -> Result<(u32, Vec<String>), AgentError> {
 
 /// The name by which the application starts it.
 const LANGUAGE_SERVER: &str = "language_server_linux_x64";
+
+/// Another offer than any of the language server: a browser's TLS library differs from Go's in more
+/// than that.
+const OWN_ALPN: &[&str] = &["http/1.1"];
 
 /// What the stand-in provider answers is not looked at: an answer shows that the connection is
 /// whole.

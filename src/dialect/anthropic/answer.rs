@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::paths::{Field, PATHS};
 use super::refusal::{ErrorKind, Limits};
 use super::usage::Counts;
-use crate::dialect::answer::{ReadAnswer, Said};
+use crate::dialect::answer::{ReadAnswer, Said, take_later};
 use crate::dialect::reports::Reports;
 use crate::dialect::request::{id, model};
 use crate::dialect::tokens;
@@ -130,9 +130,9 @@ impl Document {
         if later.has_iterations {
             self.iterations = later.iterations;
         }
-        self.stop_reason = later.stop_reason.or(self.stop_reason.take());
-        self.model = later.model.or(self.model.take());
-        self.response = later.response.or(self.response.take());
+        take_later(&mut self.stop_reason, later.stop_reason);
+        take_later(&mut self.model, later.model);
+        take_later(&mut self.response, later.response);
         self.error = self.error.or(later.error);
     }
 

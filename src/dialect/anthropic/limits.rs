@@ -4,8 +4,6 @@
 //! those of a subscription for all models together, except the weekly ones of a class of models,
 //! which are told of only when they decide.
 
-use std::time::SystemTime;
-
 use super::refusal::{RESET, STATUS};
 use crate::dialect::limits::{HeadLimits, KeyLimit, Limit, Scope, left, number};
 use crate::dialect::times::{timestamp, unix_time};
@@ -13,19 +11,8 @@ use crate::observe::exchange::ResponseHead;
 use crate::record::QuotaWindow;
 
 pub(super) const LIMITS: HeadLimits = HeadLimits {
-    fields: &[
-        REQUESTS.limit,
-        REQUESTS.remaining,
-        REQUESTS.reset,
-        TOKENS.limit,
-        TOKENS.remaining,
-        TOKENS.reset,
-        INPUT_TOKENS.limit,
-        INPUT_TOKENS.remaining,
-        INPUT_TOKENS.reset,
-        OUTPUT_TOKENS.limit,
-        OUTPUT_TOKENS.remaining,
-        OUTPUT_TOKENS.reset,
+    keys: &[REQUESTS, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS],
+    plan_fields: &[
         FIVE_HOURS.utilization,
         FIVE_HOURS.reset,
         SEVEN_DAYS.utilization,
@@ -36,8 +23,8 @@ pub(super) const LIMITS: HeadLimits = HeadLimits {
         STATUS,
         RESET,
     ],
-    endings: &[],
-    read,
+    plan_endings: &[],
+    plans,
 };
 
 /// One limit of a subscription.
@@ -56,6 +43,8 @@ macro_rules! of_key {
             limit: concat!("anthropic-ratelimit-", $name, "-limit"),
             remaining: concat!("anthropic-ratelimit-", $name, "-remaining"),
             reset: concat!("anthropic-ratelimit-", $name, "-reset"),
+            // In RFC 3339.
+            read_reset: |text, _| timestamp(text),
         }
     };
 }
@@ -82,11 +71,8 @@ const OVERAGE: OfPlan = of_plan!(Overage, "overage");
 /// Which limit of a subscription decides.
 const CLAIM: &str = "anthropic-ratelimit-unified-representative-claim";
 
-fn read(head: &ResponseHead, _: SystemTime) -> Vec<Limit> {
+fn plans(head: &ResponseHead) -> Vec<Limit> {
     let field = |name| head.fields.get(name);
-    let of_key = [REQUESTS, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS];
-    // In RFC 3339.
-    let of_key = of_key.map(|limit| limit.read(head, timestamp));
     let of_plan = [FIVE_HOURS, SEVEN_DAYS, OVERAGE].map(|of_plan| {
         Some(Limit {
             scope: Scope::Account,
@@ -95,8 +81,8 @@ fn read(head: &ResponseHead, _: SystemTime) -> Vec<Limit> {
             resets_at: field(of_plan.reset).and_then(unix_time),
         })
     });
-    let limits = of_key.into_iter().chain(of_plan);
-    limits.chain([of_class(head)]).flatten().collect()
+    let limits = of_plan.into_iter().chain([of_class(head)]);
+    limits.flatten().collect()
 }
 
 /// The weekly limit of a class of models, once it is used up: before that nothing says how much of

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use super::{paths, refusal};
-use crate::dialect::answer::{ReadAnswer, Refusal, Said};
+use crate::dialect::answer::{ReadAnswer, Refusal, Said, take_later};
 use crate::dialect::reports::{Report, Reports};
 use crate::dialect::request::id;
 use crate::dialect::tokens::{add, count};
@@ -205,8 +205,8 @@ impl ReadAnswer for Conversation {
         if is_last {
             self.said.counts = document.counts;
         }
-        self.said.stop_reason = document.stop_reason.or(self.said.stop_reason.take());
-        self.said.model = document.model.or(self.said.model.take());
+        take_later(&mut self.said.stop_reason, document.stop_reason);
+        take_later(&mut self.said.model, document.model);
         self.said.reports.merge(document.reports);
         self.is_over |= is_last;
         event.map_or(is_last, |event| event == "contentBlockDelta")

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use super::metrics::{Metric, Metrics};
 use super::refusal;
-use crate::dialect::answer::{ReadAnswer, Refusal, Said};
+use crate::dialect::answer::{ReadAnswer, Refusal, Said, take_later};
 use crate::dialect::anthropic::{self, Message};
 use crate::dialect::reports::{Report, Reports};
 use crate::dialect::request::id;
@@ -134,7 +134,7 @@ impl ReadAnswer for Invocation {
         self.metrics.merge(metrics);
         self.times.merge(times);
         self.is_over |= has_metrics;
-        self.finish_reason = finish_reason.or(self.finish_reason.take());
+        take_later(&mut self.finish_reason, finish_reason);
         // The events of a message have their names inside them.
         self.message.end_document(None) || has_content
     }

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use super::refusal::of_exception;
 use super::wrapped::Wrapped;
-use crate::dialect::answer::{AnswerHead, ReadAnswer, ReadBody, Refusal, Said};
-use crate::observe::coding::{CodingError, Decoder};
+use crate::dialect::answer::{AnswerHead, Fed, ReadAnswer, ReadBody, Refusal, Said};
+use crate::observe::coding::{CodingError, DecodeLimit, Decoder};
 use crate::observe::eventstream::{EventStreamMessages, EventStreamReader, Headers, Malformed};
 use crate::observe::exchange::ExchangeEnd;
 use crate::observe::json::{PathReader, Status};
@@ -68,7 +68,7 @@ impl<A: ReadAnswer> EventStreamBody<A> {
 }
 
 impl<A: ReadAnswer> ReadBody for EventStreamBody<A> {
-    fn feed(&mut self, bytes: &[u8]) -> usize {
+    fn feed(&mut self, bytes: &[u8], limit: &mut DecodeLimit) -> Fed {
         let Self {
             decoder,
             reader,
@@ -80,7 +80,9 @@ impl<A: ReadAnswer> ReadBody for EventStreamBody<A> {
             .as_mut()
             .map_err(|error| *error)
             .and_then(|decoder| {
-                decoder.feed(bytes, &mut |plain| read = reader.feed(plain, messages))
+                decoder.feed_some(bytes, limit, &mut |plain| {
+                    read = reader.feed(plain, messages)
+                })
             });
         if let Err(error) = fed {
             failure.get_or_insert(error.into());
@@ -92,7 +94,10 @@ impl<A: ReadAnswer> ReadBody for EventStreamBody<A> {
                 decoder.ignore_rest();
             }
         }
-        std::mem::take(&mut messages.contents)
+        Fed {
+            read: fed.unwrap_or(bytes.len()),
+            contents: std::mem::take(&mut messages.contents),
+        }
     }
 
     /// A message counts only when it is whole, so the end of the body completes nothing.

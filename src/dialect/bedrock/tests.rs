@@ -6,7 +6,8 @@ use crc32fast::hash;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::dialect::answer::Said;
+use crate::dialect::answer::{Fed, Said};
+use crate::observe::coding::DecodeLimit;
 use crate::observe::exchange::{ExchangeEnd, Fields, ResponseHead};
 use crate::observe::memory::Memory;
 use crate::record::TokenKind::{Input, Output};
@@ -49,6 +50,13 @@ fn body(kind: Option<&str>, answer: fn(AnswerHead<'_>) -> Box<dyn ReadBody>) -> 
         expects_events: true,
         memory: &Memory::default(),
     })
+}
+
+/// Nothing is compressed, so that nothing is left over.
+fn feed(body: &mut dyn ReadBody, bytes: &[u8]) -> Fed {
+    let fed = body.feed(bytes, &mut DecodeLimit::default());
+    assert_eq!(fed.read, bytes.len());
+    fed
 }
 
 fn said(body: &dyn ReadBody) -> Said {
@@ -120,7 +128,10 @@ fn figures_behind_a_very_long_event_are_read() {
     ];
     let stream: Vec<_> = events.iter().flat_map(chunk).collect();
     let mut body = body(Some("application/vnd.amazon.eventstream"), invoke_body);
-    let contents: usize = stream.chunks(16_000).map(|piece| body.feed(piece)).sum();
+    let contents: usize = stream
+        .chunks(16_000)
+        .map(|piece| feed(&mut *body, piece).contents)
+        .sum();
     assert_eq!(contents + body.finish(ExchangeEnd::Truncated), 1);
     let said = said(&*body);
     assert_eq!((said.usage[Input], said.usage[Output]), (Some(7), Some(9)));
@@ -132,7 +143,7 @@ fn figures_behind_a_very_long_event_are_read() {
 fn a_stream_without_a_label_is_what_was_asked_for() {
     let metadata = br#"{"usage":{"inputTokens":1,"outputTokens":2,"totalTokens":3}}"#;
     let mut body = body(None, converse_body);
-    body.feed(&message("metadata", metadata));
+    feed(&mut *body, &message("metadata", metadata));
     body.finish(ExchangeEnd::Complete);
     assert_eq!(
         (said(&*body).total, body.failure()),
@@ -169,7 +180,7 @@ fn what_is_damaged_is_stated_and_the_other_messages_count() {
     ] {
         let rest: &[u8] = if output.is_some() { &metadata } else { b"" };
         let mut body = body(Some("application/vnd.amazon.eventstream"), converse_body);
-        body.feed(&[&stream, rest].concat());
+        feed(&mut *body, &[&stream, rest].concat());
         body.finish(ExchangeEnd::Complete);
         assert_eq!(body.failure(), failure);
         assert_eq!(said(&*body).usage[Output], output);
@@ -177,7 +188,7 @@ fn what_is_damaged_is_stated_and_the_other_messages_count() {
     let mut body = body(Some("application/vnd.amazon.eventstream"), invoke_body);
     let bad = message("chunk", br#"{"bytes":"a.b","p":"x"}"#);
     let good = chunk(&json!({ "amazon-bedrock-invocationMetrics": { "outputTokenCount": 5 } }));
-    body.feed(&[bad, good].concat());
+    feed(&mut *body, &[bad, good].concat());
     assert_eq!(body.failure(), Some(ObserverFailure::MalformedJson));
     assert_eq!(said(&*body).usage[Output], Some(5));
 }
@@ -190,7 +201,10 @@ fn the_model_that_a_router_has_chosen_is_the_one_that_served() {
             "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0" } },
     });
     let mut body = body(Some("application/vnd.amazon.eventstream"), converse_body);
-    body.feed(&message("metadata", metadata.to_string().as_bytes()));
+    feed(
+        &mut *body,
+        &message("metadata", metadata.to_string().as_bytes()),
+    );
     let served = said(&*body).served_model;
     assert_eq!(
         served.as_ref().map(|model| model.as_str()),

@@ -10,7 +10,7 @@ use super::refusal::ErrorObject;
 use super::searches::Searches;
 use super::split::SplitLists;
 use super::usage::{Bears, GeminiUsage, Reading};
-use crate::dialect::answer::{ReadAnswer, Said, is_text, unless_said};
+use crate::dialect::answer::{ReadAnswer, Said, is_text, take_later, unless_said};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
@@ -196,12 +196,10 @@ impl Frame {
             (Field::Count(count), _) => self.usage.take(count, value),
             (Field::Detail(detail), _) => self.error.get_or_insert_default().take(detail, *value),
             (Field::Error, _) => _ = self.error.get_or_insert_default(),
-            (Field::FinishReason, _) => {
-                let repeated = said.finish_reason.as_ref();
-                let repeated = repeated.filter(|said| is_text(value, said.as_str()));
-                let reason = repeated.cloned();
-                self.finish(reason.or_else(|| finish_name(*value, provider)));
+            (Field::FinishReason, _) if self.repeats_reason(value, said) => {
+                self.candidate.is_finished = true;
             }
+            (Field::FinishReason, _) => self.finish(finish_name(*value, provider)),
             (Field::IsThought, _) => self.part.is_thought = *value == Value::Bool(true),
             (Field::Response, _) => {
                 self.response = unless_said(&said.response, Id::as_str, value, id)
@@ -238,10 +236,17 @@ impl Frame {
         }
     }
 
+    /// Whether the value is the reason to stop that the frames before have `said`, and this frame
+    /// has given no other: some models write one into every frame.
+    fn repeats_reason(&self, value: &Value<'_>, said: &Self) -> bool {
+        let said = said.finish_reason.as_ref();
+        self.finish_reason.is_none() && said.is_some_and(|said| is_text(value, said.as_str()))
+    }
+
     /// The model has stopped writing the candidate for this reason, when it is one.
     fn finish(&mut self, reason: Option<Id>) {
         self.candidate.is_finished |= reason.is_some();
-        self.finish_reason = reason.or(self.finish_reason.take());
+        take_later(&mut self.finish_reason, reason);
     }
 
     /// The prompt was refused for this reason, when it is one.

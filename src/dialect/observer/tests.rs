@@ -1,3 +1,4 @@
+mod pauses;
 mod wire;
 
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use crate::dialect::answer::{ReadAnswer, Refusal, Said};
+use crate::dialect::answer::{ReadAnswer, Refusal, Said, take_later};
 use crate::dialect::reports::{Report, Reports};
 use crate::dialect::request::{id, model};
 use crate::dialect::tokens::count;
@@ -99,8 +99,8 @@ impl Document {
         self.output = later.output.or(self.output);
         self.is_done |= later.is_done;
         self.is_embedding |= later.is_embedding;
-        self.finish_reason = later.finish_reason.or(self.finish_reason.take());
-        self.model = later.model.or(self.model.take());
+        take_later(&mut self.finish_reason, later.finish_reason);
+        take_later(&mut self.model, later.model);
         self.reports.merge(later.reports);
         self.is_error |= later.is_error;
     }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::refusal::{DETAILS, Detail, ErrorObject, Limits};
 use super::usage::{CHAT_COUNTS, Count, Counts, REPORTS, Reading, USAGE_REPORTS};
-use crate::dialect::answer::{ReadAnswer, Said, unless_said};
+use crate::dialect::answer::{ReadAnswer, Said, take_later, unless_said};
 use crate::dialect::reports::{Report, Reports};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
@@ -172,7 +172,7 @@ impl Document {
             (ChatField::FinishReason, _) => {
                 let reason = id(*value);
                 self.choice.has_stopped |= reason.is_some();
-                self.finish_reason = reason.or(self.finish_reason.take());
+                take_later(&mut self.finish_reason, reason);
             }
             (ChatField::Model, _) => {
                 self.model = unless_said(&said.model, Model::as_str, value, model)
@@ -192,9 +192,9 @@ impl Document {
         self.counts.merge(later.counts);
         self.reports.merge(later.reports);
         self.choices.merge(later.choices);
-        self.finish_reason = later.finish_reason.or(self.finish_reason.take());
-        self.model = later.model.or(self.model.take());
-        self.response = later.response.or(self.response.take());
+        take_later(&mut self.finish_reason, later.finish_reason);
+        take_later(&mut self.model, later.model);
+        take_later(&mut self.response, later.response);
         self.error = self.error.or(later.error);
     }
 }

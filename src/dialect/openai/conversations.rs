@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use super::refusal::{Detail, ErrorObject, Limits};
 use super::usage::{Count, Counts, Reading};
-use crate::dialect::answer::{ReadAnswer, Said};
+use crate::dialect::answer::{ReadAnswer, Said, take_later};
 use crate::dialect::reports::{Report, Reports};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
@@ -141,8 +141,8 @@ impl Document {
     fn merge(&mut self, later: Self) {
         self.counts.merge(later.counts);
         self.reports.merge(later.reports);
-        self.model = later.model.or(self.model.take());
-        self.response = later.response.or(self.response.take());
+        take_later(&mut self.model, later.model);
+        take_later(&mut self.response, later.response);
         self.error = self.error.or(later.error);
     }
 }

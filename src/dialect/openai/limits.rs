@@ -14,21 +14,16 @@ use crate::observe::exchange::ResponseHead;
 use crate::record::QuotaWindow;
 
 pub(super) const LIMITS: HeadLimits = HeadLimits {
-    fields: &[
-        REQUESTS.limit,
-        REQUESTS.remaining,
-        REQUESTS.reset,
-        TOKENS.limit,
-        TOKENS.remaining,
-        TOKENS.reset,
+    keys: &[REQUESTS, TOKENS],
+    plan_fields: &[
         COPILOT[0].0,
         COPILOT[1].0,
         COPILOT[2].0,
         COPILOT[3].0,
         COPILOT[4].0,
     ],
-    endings: plan::ENDINGS,
-    read,
+    plan_endings: plan::ENDINGS,
+    plans,
 };
 
 const REQUESTS: KeyLimit = KeyLimit {
@@ -36,6 +31,7 @@ const REQUESTS: KeyLimit = KeyLimit {
     limit: "x-ratelimit-limit-requests",
     remaining: "x-ratelimit-remaining-requests",
     reset: "x-ratelimit-reset-requests",
+    read_reset: after,
 };
 
 const TOKENS: KeyLimit = KeyLimit {
@@ -43,6 +39,7 @@ const TOKENS: KeyLimit = KeyLimit {
     limit: "x-ratelimit-limit-tokens",
     remaining: "x-ratelimit-remaining-tokens",
     reset: "x-ratelimit-reset-tokens",
+    read_reset: after,
 };
 
 /// The limits of a plan of GitHub Copilot, as parameters of a URL:
@@ -61,15 +58,16 @@ const COPILOT: [(&str, QuotaWindow); 5] = [
     ("x-usage-ratelimit-weekly", QuotaWindow::Weekly),
 ];
 
-fn read(head: &ResponseHead, now: SystemTime) -> Vec<Limit> {
+/// The end of a duration that begins now.
+fn after(text: &str, now: SystemTime) -> Option<SystemTime> {
+    now.checked_add(duration(text)?)
+}
+
+fn plans(head: &ResponseHead) -> Vec<Limit> {
     let field = |name| head.fields.get(name);
-    // A duration from now on.
-    let reset = |text: &str| now.checked_add(duration(text)?);
-    let of_key = [REQUESTS, TOKENS].map(|limit| limit.read(head, reset));
     let of_copilot = COPILOT.map(|(name, window)| copilot(field(name)?, window));
-    let of_plan = plan::of_head(&head.fields);
-    let others = of_key.into_iter().chain(of_copilot).flatten();
-    others.chain(of_plan).collect()
+    let of_chatgpt = plan::of_head(&head.fields);
+    of_copilot.into_iter().flatten().chain(of_chatgpt).collect()
 }
 
 /// A limit of Copilot; `None` where nothing is limited.

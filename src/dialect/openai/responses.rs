@@ -7,7 +7,7 @@ use super::items::{Asked, SearchPart, WebSearches};
 use super::plan::{self, Plan, PlanField};
 use super::refusal::{DETAILS, Detail, ErrorObject, Limits};
 use super::usage::{Count, Counts, REPORTS, RESPONSES_COUNTS, Reading, USAGE_REPORTS};
-use crate::dialect::answer::{ReadAnswer, Said};
+use crate::dialect::answer::{ReadAnswer, Said, take_later};
 use crate::dialect::reports::{Report, Reports};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
@@ -253,10 +253,10 @@ impl Document {
         self.counts.merge(later.counts);
         self.reports.merge(later.reports);
         later.plan.merge_into(&mut self.plans);
-        self.status = later.status.or(self.status.take());
-        self.reason = later.reason.or(self.reason.take());
-        self.model = later.model.or(self.model.take());
-        self.response = later.response.or(self.response.take());
+        take_later(&mut self.status, later.status);
+        take_later(&mut self.reason, later.reason);
+        take_later(&mut self.model, later.model);
+        take_later(&mut self.response, later.response);
         self.searches
             .merge(later.searches, later.kind == Kind::ItemDone);
         self.error = self.error.or(later.error);

@@ -7,6 +7,7 @@ use super::*;
 use crate::dialect::Observers;
 use crate::dialect::answer::{AnswerHead, ReadAnswer, Said};
 use crate::dialect::tests::{Facts, connection};
+use crate::observe::coding::DecodeLimit;
 use crate::observe::exchange::{ExchangeEnd, Fields, ResponseHead};
 use crate::observe::json::Value;
 use crate::observe::memory::Memory;
@@ -424,7 +425,9 @@ fn said(
         memory: &memory,
     };
     let mut body = json_body(of, answer);
-    bytes.chunks(1000).for_each(|piece| _ = body.feed(piece));
+    bytes
+        .chunks(1000)
+        .for_each(|piece| _ = body.feed(piece, &mut DecodeLimit::default()));
     body.finish(ExchangeEnd::Complete);
     assert_eq!(body.failure(), None);
     body.said(SystemTime::UNIX_EPOCH)

@@ -13,18 +13,33 @@ label! {
     /// Why a span or a point never came to be in the collector, as far as is known here.
     pub enum Loss {
         /// The collector's answer cannot be read: nobody knows what it has taken.
+        ///
+        /// What to do: see whether the address is that of an OTLP collector.
         BadAnswer => "bad_answer",
         /// The collector was too busy for as long as the message was tried.
+        ///
+        /// What to do: give the collector more resources, or raise its queue.
         Busy => "busy",
         /// Too many spans waited already.
+        ///
+        /// What to do: see whether the collector is reached; raise `otlp.queue`, if there are
+        /// bursts.
         QueueFull => "queue_full",
         /// The collector does not want it.
+        ///
+        /// What to do: look at the collector's log.
         Rejected => "rejected",
         /// There was no time left at the end of the program.
+        ///
+        /// What to do: raise the time that the service has to stop.
         Shutdown => "shutdown",
         /// The collector did not answer in time for as long as the message was tried.
+        ///
+        /// What to do: give the collector more resources; check the network.
         Timeout => "timeout",
         /// The collector could not be reached for as long as the message was tried.
+        ///
+        /// What to do: check the address and that the collector runs.
         Unreachable => "unreachable",
         /// Its place in a trace never became known.
         Unsettled => "unsettled",

@@ -7,3 +7,4 @@ mod counting;
 mod exemplars;
 mod formats;
 mod page;
+mod values;

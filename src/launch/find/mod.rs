@@ -49,7 +49,12 @@ pub(crate) fn running_application(name: &str) -> Option<u32> {
     let own = rustix::process::getuid().as_raw();
     let is_it = |process: &Process| {
         // Its children, by Electron's flag for them.
-        let is_part = || process.arguments().iter().any(|word| word.starts_with("--type="));
+        let is_part = || {
+            process
+                .arguments()
+                .iter()
+                .any(|word| word.starts_with("--type="))
+        };
         process.names().any(|known| known == name)
             && process.uid() == Some(own)
             && process.start_time().is_some()
@@ -127,8 +132,7 @@ impl Search {
         let candidate = match found.entry(file.pid) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let process =
-                    Process::of_pid(file.pid).filter(|process| self.includes(process));
+                let process = Process::of_pid(file.pid).filter(|process| self.includes(process));
                 let candidate =
                     process.and_then(|process| Candidate::new(&process, Announcement::default()));
                 let Some(candidate) = candidate.filter(|candidate| candidate.uid == file.owner)

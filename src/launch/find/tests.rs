@@ -335,5 +335,9 @@ fn an_application_that_runs_once_is_found_by_its_name() {
     assert_ne!(running_application("antigravity"), Some(part.child.id()));
     let whole = Pretender::shell("/usr/share/antigravity/antigravity", &["--no-sandbox"]);
     assert_eq!(running_application("antigravity"), Some(whole.child.id()));
-    assert_eq!(running_application("sh"), None, "it may run as often as one likes");
+    assert_eq!(
+        running_application("sh"),
+        None,
+        "it may run as often as one likes"
+    );
 }

@@ -35,12 +35,7 @@ impl Environment {
                 .0
                 .get(OsStr::new(name))
                 .filter(|value| !value.is_empty());
-            let mut value = own.map_or_else(OsString::new, |own| {
-                let mut own = own.clone();
-                own.push(",");
-                own
-            });
-            value.push(LOOPBACK);
+            let value = own.map_or_else(|| LOOPBACK.into(), |own| with_loopback(own));
             self.set(name, value);
         }
         self
@@ -56,6 +51,21 @@ impl Environment {
     fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.0.insert(name.into(), value.into());
     }
+}
+
+/// The hosts of `NO_PROXY` and this machine, once.
+fn with_loopback(own: &OsStr) -> OsString {
+    let mut hosts = own.to_owned();
+    if !own.as_encoded_bytes().ends_with(LOOPBACK.as_bytes()) {
+        hosts.push(",");
+        hosts.push(LOOPBACK);
+    }
+    hosts
+}
+
+/// Whether the variable names hosts that are connected to without a proxy.
+pub(crate) fn is_no_proxy(name: &OsStr) -> bool {
+    NO_PROXY.iter().any(|known| name == *known)
 }
 
 /// The name of the variable by which programs are led to another proxy already.
@@ -117,6 +127,12 @@ mod tests {
             assert_eq!(value(&environment, name).as_deref(), Some(expected));
         }
         assert_eq!(value(&environment, "HTTP_PROXY"), None);
+        let again: Vec<_> = environment
+            .variables()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let again = Environment::new(&again, Vec::new()).with_proxy("127.0.0.1:9".parse().unwrap());
+        assert_eq!(again, environment, "nothing is added twice");
     }
 
     #[test]

@@ -52,12 +52,16 @@ impl Foreground {
         })
     }
 
-    /// Waits until the program has ended.
+    /// Waits until the program has ended. `pass_on` gets the signals that only we have received.
     ///
     /// # Errors
     /// [`FollowError::Wait`].
-    pub(crate) async fn wait(&mut self, program: Child) -> Result<Ending, FollowError> {
-        let pid = Pid::from_child(&program);
+    pub(crate) async fn wait(
+        &mut self,
+        program: &Child,
+        pass_on: impl AsyncFn(Signal),
+    ) -> Result<Ending, FollowError> {
+        let pid = Pid::from_child(program);
         loop {
             match state(pid).map_err(FollowError::Wait)? {
                 State::Ended(ending) => {
@@ -70,9 +74,12 @@ impl Foreground {
                 State::Unchanged => {}
             }
             // Cancel-safe: what has changed meanwhile is seen at the next look.
-            tokio::select! {
-                _ = self.children.recv() => {}
-                received = next(&mut self.received) => self.pass_on(received, pid),
+            let received = tokio::select! {
+                _ = self.children.recv() => None,
+                received = next(&mut self.received) => Some(received),
+            };
+            if let Some(received) = received.filter(|signal| !self.is_of_terminal(*signal)) {
+                pass_on(received).await;
             }
         }
     }
@@ -88,13 +95,9 @@ impl Foreground {
     }
 
     /// What the terminal sends, the program gets by itself, being in our process group.
-    fn pass_on(&self, received: Signal, program: Pid) {
-        let is_of_terminal = [Signal::INT, Signal::QUIT, Signal::TSTP].contains(&received)
-            && self.terminal.as_ref().is_some_and(Terminal::is_ours);
-        if !is_of_terminal {
-            // Fails only when it has ended.
-            let _ = kill_process(program, received);
-        }
+    fn is_of_terminal(&self, received: Signal) -> bool {
+        [Signal::INT, Signal::QUIT, Signal::TSTP].contains(&received)
+            && self.terminal.as_ref().is_some_and(Terminal::is_ours)
     }
 
     /// Lets the shell see a stopped job. The shell goes on with both of us.

@@ -10,10 +10,12 @@ mod ending;
 mod environment;
 mod exec;
 mod follow;
+mod other_user;
 mod terminal;
 
 pub(crate) use command::Executable;
 pub(crate) use ending::{Ending, end_by_signal};
-pub(crate) use environment::{Environment, proxy_in_use};
+pub(crate) use environment::{Environment, is_no_proxy, proxy_in_use};
 pub(crate) use exec::{COMMAND, ExecPlan, execute};
 pub(crate) use follow::{FollowError, Foreground};
+pub(crate) use other_user::{OtherUser, Started};

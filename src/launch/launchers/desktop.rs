@@ -30,14 +30,16 @@ impl Application {
     }
 }
 
-/// The entry of the application that a program belongs to, where it has one: of the same name, or
-/// with the program as what it executes. Our own are none.
+/// The desktop entry with the name of the program, where there is one. The user's own hides that of
+/// the machine.
 pub(super) fn application(
     program: &str,
     folders: &Folders,
 ) -> Result<Option<Application>, LauncherError> {
     for folder in std::iter::once(&folders.data).chain(&folders.system) {
-        let file = folder.join("applications").join(format!("{program}.desktop"));
+        let file = folder
+            .join("applications")
+            .join(format!("{program}.desktop"));
         if let Some(application) = read(&file)?.as_deref().and_then(Application::parse) {
             return Ok(Some(application));
         }

@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-pub(crate) use shell::Shell;
+pub(crate) use shell::{Shell, quoted};
 
 /// Where launchers are, and what they are made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,15 +75,15 @@ pub(crate) enum LauncherError {
         source: io::Error,
     },
     /// There is nothing of that name to start.
-    #[error("{0} is neither a program in PATH nor an application of this desktop: install it first")]
+    #[error(
+        "{0} is neither a program in PATH nor an application of this desktop: install it first"
+    )]
     NoProgram(String),
     /// There is no launcher of that name.
     #[error("there is no launcher of {0}: `gravimeter launcher list` shows those that are there")]
     None(String),
     /// The name cannot be that of a command.
-    #[error(
-        "{0:?} is no name of a program: write it as you type it, without folder and arguments"
-    )]
+    #[error("{0:?} is no name of a program: write it as you type it, without folder and arguments")]
     Name(String),
 }
 
@@ -91,7 +91,10 @@ pub(crate) enum LauncherError {
 ///
 /// # Errors
 /// [`LauncherError`]; nothing is written then.
-pub(crate) fn install(request: &LauncherRequest, folders: &Folders) -> Result<ProgramLauncher, LauncherError> {
+pub(crate) fn install(
+    request: &LauncherRequest,
+    folders: &Folders,
+) -> Result<ProgramLauncher, LauncherError> {
     let program = &request.program;
     if !is_name(program) {
         return Err(LauncherError::Name(program.clone()));
@@ -107,7 +110,9 @@ pub(crate) fn install(request: &LauncherRequest, folders: &Folders) -> Result<Pr
             desktop::observed(program, application, &request.gravimeter)
         }
         (LauncherKind::Desktop, None) if is_program => desktop::plain(program, &request.gravimeter),
-        (LauncherKind::Shell(shell), _) if is_program => shell.function(program, &request.gravimeter),
+        (LauncherKind::Shell(shell), _) if is_program => {
+            shell.function(program, &request.gravimeter)
+        }
         _ => return Err(LauncherError::NoProgram(program.clone())),
     };
     let file = file(program, kind, folders);
@@ -126,7 +131,10 @@ pub(crate) fn install(request: &LauncherRequest, folders: &Folders) -> Result<Pr
 ///
 /// # Errors
 /// [`LauncherError`]
-pub(crate) fn remove(program: &str, folders: &Folders) -> Result<Vec<ProgramLauncher>, LauncherError> {
+pub(crate) fn remove(
+    program: &str,
+    folders: &Folders,
+) -> Result<Vec<ProgramLauncher>, LauncherError> {
     let mut found = list(folders)?;
     found.retain(|launcher| launcher.program == program);
     if found.is_empty() {
@@ -174,11 +182,7 @@ pub(crate) fn list(folders: &Folders) -> Result<Vec<ProgramLauncher>, LauncherEr
 /// Where the file of a launcher is: its folder, and what stands before and behind the program's name.
 fn place(kind: LauncherKind, folders: &Folders) -> (PathBuf, &'static str, &'static str) {
     match kind {
-        LauncherKind::Desktop => (
-            folders.data.join("applications"),
-            "gravimeter-",
-            ".desktop",
-        ),
+        LauncherKind::Desktop => (folders.data.join("applications"), "gravimeter-", ".desktop"),
         LauncherKind::Shell(Shell::Fish) => (folders.config.join("fish/functions"), "", ".fish"),
         LauncherKind::Shell(Shell::Bash | Shell::Zsh) => {
             (folders.data.join("gravimeter/launchers"), "", ".sh")

@@ -28,7 +28,7 @@ impl Shell {
     /// What has to be done once for the function to be there: the file of the shell, and the line to
     /// add to it; `None` where nothing has to be.
     pub(crate) fn setup(self, launcher: &Path) -> Option<(&'static str, String)> {
-        let path = quoted(launcher);
+        let path = quoted(&launcher.display().to_string());
         let line = format!("[ ! -f {path} ] || . {path}");
         match self {
             Self::Bash => Some(("~/.bashrc", line)),
@@ -39,7 +39,7 @@ impl Shell {
 
     /// The text of a file that defines the function.
     pub(super) fn function(self, program: &str, gravimeter: &Path) -> String {
-        let (mark, gravimeter) = (mark(program), quoted(gravimeter));
+        let (mark, gravimeter) = (mark(program), quoted(&gravimeter.display().to_string()));
         match self {
             // Without the word `function`, an alias of the same name would be put in its place.
             Self::Bash | Self::Zsh => {
@@ -57,13 +57,15 @@ impl Shell {
 
 /// The line by which the file is known.
 pub(super) fn mark(program: &str) -> String {
-    format!("# Made by `gravimeter launcher install {program}`; `gravimeter launcher remove {program}` removes it.")
+    format!(
+        "# Made by `gravimeter launcher install {program}`; `gravimeter launcher remove {program}` removes it."
+    )
 }
 
 /// One word for any of these shells: a quote or a backslash stands outside of the quotes.
-fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("'");
-    for letter in path.display().to_string().chars() {
+    for letter in text.chars() {
         match letter {
             '\'' | '\\' => quoted.extend(['\'', '\\', letter, '\'']),
             letter => quoted.push(letter),
@@ -76,6 +78,6 @@ fn quoted(path: &Path) -> String {
 /// Words of the shells themselves, which no function may have for a name.
 pub(super) const RESERVED: [&str; 26] = [
     "and", "begin", "builtin", "case", "command", "coproc", "do", "done", "elif", "else", "end",
-    "esac", "exec", "fi", "for", "function", "if", "in", "not", "or", "select", "switch", "then", "time",
-    "until", "while",
+    "esac", "exec", "fi", "for", "function", "if", "in", "not", "or", "select", "switch", "then",
+    "time", "until", "while",
 ];

@@ -70,7 +70,10 @@ fn an_application_gets_an_entry_of_its_own_beside_its_own() {
     let stage = Stage::new();
     let made = stage.install("antigravity").unwrap();
     assert_eq!(made.kind, LauncherKind::Desktop);
-    let file = stage.folders.data.join("applications/gravimeter-antigravity.desktop");
+    let file = stage
+        .folders
+        .data
+        .join("applications/gravimeter-antigravity.desktop");
     assert_eq!(made.file, file);
     let text = fs::read_to_string(&file).unwrap();
     for line in [
@@ -83,8 +86,14 @@ fn an_application_gets_an_entry_of_its_own_beside_its_own() {
     }
     let exec = r#"a 'b\\\\ \\$c%%d\\" gravimeter" run -- /usr/share/antigravity/antigravity %F"#;
     assert!(text.contains(exec), "{text}");
-    assert!(!text.contains("MimeType") && !text.contains("new-window"), "{text}");
-    let before = stage.folder.path().join("system/applications/antigravity.desktop");
+    assert!(
+        !text.contains("MimeType") && !text.contains("new-window"),
+        "{text}"
+    );
+    let before = stage
+        .folder
+        .path()
+        .join("system/applications/antigravity.desktop");
     assert_eq!(fs::read_to_string(before).unwrap(), ENTRY);
 }
 
@@ -97,9 +106,15 @@ fn a_program_gets_a_function_of_the_shell() {
     assert!(text.contains("function claude {"), "{text}");
     let kind = Some(LauncherKind::Shell(Shell::Fish));
     let made = install(&stage.request("claude", kind), &stage.folders).unwrap();
-    assert_eq!(made.file, stage.folders.config.join("fish/functions/claude.fish"));
+    assert_eq!(
+        made.file,
+        stage.folders.config.join("fish/functions/claude.fish")
+    );
     let listed = list(&stage.folders).unwrap();
-    let files: Vec<_> = listed.iter().map(|launcher| launcher.program.as_str()).collect();
+    let files: Vec<_> = listed
+        .iter()
+        .map(|launcher| launcher.program.as_str())
+        .collect();
     assert_eq!(files, ["claude", "claude"]);
 }
 
@@ -110,7 +125,11 @@ fn bash_calls_us_with_the_words_as_they_were_typed() {
     let stage = Stage::new();
     let made = stage.install("claude").unwrap();
     let gravimeter = stage.request("claude", None).gravimeter;
-    fs::write(&gravimeter, "#!/bin/sh\nfor word; do echo \"<$word>\"; done\n").unwrap();
+    fs::write(
+        &gravimeter,
+        "#!/bin/sh\nfor word; do echo \"<$word>\"; done\n",
+    )
+    .unwrap();
     fs::set_permissions(&gravimeter, fs::Permissions::from_mode(0o755)).unwrap();
     let (_, setup) = Shell::Bash.setup(&made.file).unwrap();
     let script = format!(
@@ -120,7 +139,12 @@ fn bash_calls_us_with_the_words_as_they_were_typed() {
     let output = Command::new("bash").args(["-c", &script]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let expected = "<run>\n<-->\n<claude>\n<two words>\n<>\n<$HOME>\n";
-    assert_eq!(said, expected, "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        said,
+        expected,
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
@@ -128,11 +152,18 @@ fn what_is_not_ours_is_neither_written_nor_removed() {
     let stage = Stage::new();
     let theirs = stage.folders.config.join("fish/functions/claude.fish");
     fs::create_dir_all(theirs.parent().unwrap()).unwrap();
-    fs::write(&theirs, "function claude; command claude --dangerously $argv; end\n").unwrap();
+    fs::write(
+        &theirs,
+        "function claude; command claude --dangerously $argv; end\n",
+    )
+    .unwrap();
     let request = stage.request("claude", Some(LauncherKind::Shell(Shell::Fish)));
     let refused = install(&request, &stage.folders);
     assert!(matches!(refused, Err(LauncherError::Foreign(file)) if file == theirs));
-    assert!(matches!(remove("claude", &stage.folders), Err(LauncherError::None(_))));
+    assert!(matches!(
+        remove("claude", &stage.folders),
+        Err(LauncherError::None(_))
+    ));
 
     let ours = stage.install("claude").unwrap();
     assert_eq!(remove("claude", &stage.folders).unwrap(), [ours.clone()]);
@@ -155,7 +186,17 @@ fn ours_is_made_anew() {
 #[test]
 fn names_that_are_none_are_refused_and_nothing_is_written() {
     let stage = Stage::new();
-    for name in ["", "a b", "../claude", "-x", "a;b", "a\nb", "ü", "if", &"x".repeat(65)] {
+    for name in [
+        "",
+        "a b",
+        "../claude",
+        "-x",
+        "a;b",
+        "a\nb",
+        "ü",
+        "if",
+        &"x".repeat(65),
+    ] {
         let refused = stage.install(name);
         assert!(matches!(refused, Err(LauncherError::Name(_))), "{name:?}");
     }

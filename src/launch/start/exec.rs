@@ -61,10 +61,12 @@ pub(crate) fn agent_exec(stdin: impl AsFd) -> Result<Infallible, ExecError> {
     // While it holds the order, no other process of the same user may look into it. The agent
     // itself is as usual again.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(io::Error::from)?;
-    // Leading a group already is the only way to fail (sudo with use_pty), and as good: its
-    // processes are found by either.
-    let _ = setsid();
     let (spec, Descriptors { input, report }) = take_order(stdin)?;
+    if !spec.on_terminal {
+        // Leading a group already is the only way to fail (sudo with use_pty), and as good: its
+        // processes are found by either.
+        let _ = setsid();
+    }
     let error = become_agent(spec, input);
     // The supervisor reads it, if there is one.
     let _ = File::from(report).write_all(error.to_string().as_bytes());

@@ -6,6 +6,7 @@
 pub(super) mod account;
 mod channel;
 pub(crate) mod exec;
+mod on_terminal;
 pub(super) mod wire;
 
 use std::io;
@@ -101,6 +102,11 @@ impl Launcher {
             account,
             way,
         })
+    }
+
+    /// Whether it is the user who runs this process.
+    pub(super) fn is_own_user(&self) -> bool {
+        self.way == Way::Direct
     }
 
     /// The same program for `user`, for whom an earlier run started an agent.
@@ -291,22 +297,33 @@ async fn hand_over(
     spec: &Spec,
     input: &[u8],
 ) -> io::Result<Option<String>> {
+    let (theirs, feed) = io::pipe()?;
+    let answer = send_order(&mut socket, spec, theirs.into()).await?;
+    let mut feed = pipe::Sender::from_owned_fd(feed.into())?;
+    feed.write_all(input).await?;
+    drop(feed);
+    read_answer(answer).await
+}
+
+/// Gives `agent-exec` its order and the agent's standard input; where its answer will come.
+async fn send_order(socket: &mut UnixStream, spec: &Spec, input: OwnedFd) -> io::Result<OwnedFd> {
     let order = wire::encode(spec)?;
-    let ((theirs, feed), (answer, report)) = (io::pipe()?, io::pipe()?);
+    let (answer, report) = io::pipe()?;
     let descriptors = Descriptors {
-        input: theirs.into(),
+        input,
         report: report.into(),
     };
     socket
-        .async_io(Interest::WRITABLE, || descriptors.send(&socket))
+        .async_io(Interest::WRITABLE, || descriptors.send(&*socket))
         .await?;
     // Our copy of the report would keep it open.
     drop(descriptors);
     socket.write_all(&order).await?;
-    let mut feed = pipe::Sender::from_owned_fd(feed.into())?;
-    feed.write_all(input).await?;
-    drop(feed);
-    let read = tokio::task::spawn_blocking(move || channel::read_report(answer.into()));
+    Ok(answer.into())
+}
+
+async fn read_answer(answer: OwnedFd) -> io::Result<Option<String>> {
+    let read = tokio::task::spawn_blocking(move || channel::read_report(answer));
     read.await.map_err(io::Error::other)?
 }
 

@@ -22,6 +22,8 @@ pub(in crate::launch) struct Spec {
     pub(in crate::launch) env: BTreeMap<String, String>,
     pub(in crate::launch) working_directory: PathBuf,
     pub(in crate::launch) umask: u32,
+    /// Whether it stays on the terminal from which it was asked for, and gets no session of its own.
+    pub(in crate::launch) on_terminal: bool,
 }
 
 /// What `agent-signal` shall do.
@@ -129,6 +131,7 @@ mod tests {
             env: BTreeMap::from([("HOME".into(), "/home/ü".into())]),
             working_directory: "/".into(),
             umask: 0o077,
+            on_terminal: false,
         };
         let mut bytes = encode(&spec).expect("a message");
         bytes.extend(b"the agent's own");

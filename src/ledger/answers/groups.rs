@@ -70,6 +70,11 @@ pub enum Of {
         /// Who answered.
         provider: Provider,
     },
+    /// A month.
+    Month {
+        /// As `2026-11`.
+        month: Period,
+    },
     /// What calls were for.
     Operation {
         /// Its name.
@@ -99,6 +104,11 @@ pub enum Of {
         /// The model that most tokens went to.
         #[serde(skip_serializing_if = "Option::is_none")]
         model: Option<Model>,
+    },
+    /// A week.
+    Week {
+        /// Its Monday, as `2026-11-23`.
+        week: Period,
     },
 }
 
@@ -134,9 +144,11 @@ impl UsageReport {
             By::Day => self.days.iter().flatten().map(of_day).collect(),
             By::Hour => self.hours.iter().flatten().map(of_hour).collect(),
             By::Model => return self.models.as_ref().map(list_models).unwrap_or_default(),
+            By::Month => self.months.iter().flatten().map(of_month).collect(),
             By::Operation => self.operations.iter().flatten().map(of_operation).collect(),
             By::Provider => self.providers.iter().flatten().map(of_provider).collect(),
             By::Subagent => self.subagents.iter().flatten().map(of_subagent).collect(),
+            By::Week => self.weeks.iter().flatten().map(of_week).collect(),
         };
         in_order(&mut groups);
         groups
@@ -194,6 +206,13 @@ fn of_model((key, group): (&String, &Group)) -> ListedGroup {
     }
 }
 
+fn of_month((month, usage): (&Period, &Usage)) -> ListedGroup {
+    let of = Of::Month {
+        month: month.clone(),
+    };
+    listed(of, Place::of(month), usage)
+}
+
 fn of_operation((operation, usage): (&Operation, &Usage)) -> ListedGroup {
     listed(
         Of::Operation {
@@ -231,6 +250,10 @@ fn of_subagent((key, group): (&String, &SubagentGroup)) -> ListedGroup {
         display_name: group.display_name.clone(),
         ..listed(of, spent(key, &group.usage), &group.usage)
     }
+}
+
+fn of_week((week, usage): (&Period, &Usage)) -> ListedGroup {
+    listed(Of::Week { week: week.clone() }, Place::of(week), usage)
 }
 
 fn listed(of: Of, place: Place, usage: &Usage) -> ListedGroup {

@@ -1,7 +1,7 @@
 //! A page of the groups of an answer of `/v1/usage`: whole answers enter, and leave with the groups
 //! of one page.
 //!
-//! Days and hours stand in the order of time; everything else by tokens, the most first, then by
+//! Hours, days, weeks and months stand in the order of time; everything else by tokens, the most first, then by
 //! key. The totals are always those of the whole span. Nothing is remembered between two pages: a
 //! cursor says behind which group the next one begins.
 
@@ -106,6 +106,7 @@ impl UsageReport {
             By::Model => cut(&mut self.models, page, |key, group| {
                 spent(key, &group.usage)
             }),
+            By::Month => cut(&mut self.months, page, period),
             By::Operation => cut(&mut self.operations, page, |key, usage| {
                 spent(key.as_str(), usage)
             }),
@@ -115,6 +116,7 @@ impl UsageReport {
             By::Subagent => cut(&mut self.subagents, page, |key, group| {
                 spent(key, &group.usage)
             }),
+            By::Week => cut(&mut self.weeks, page, period),
         };
         self.next_cursor = next.map(|last| UsageCursor { by, last });
         self.groups = Some(self.list(by));

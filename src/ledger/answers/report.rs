@@ -95,6 +95,12 @@ pub struct UsageReport {
     /// zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<BTreeMap<Period, Usage>>,
+    /// Groups by week, the same way. The key is the date of its Monday.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weeks: Option<BTreeMap<Period, Usage>>,
+    /// Groups by month, the same way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub months: Option<BTreeMap<Period, Usage>>,
     /// The groups in the order of pages, in fields that never change their form: what programs
     /// should read. The maps below hold the same groups under keys for people. Left out of a report
     /// that is not one of pages.
@@ -144,6 +150,8 @@ impl UsageReport {
             next_cursor: None,
             days: None,
             hours: None,
+            weeks: None,
+            months: None,
             models: None,
             operations: None,
             providers: None,
@@ -183,6 +191,7 @@ impl Found {
             By::Day => report.days = Some(periods()),
             By::Hour => report.hours = Some(periods()),
             By::Model => report.models = Some(by_model(&self.sums, &self.substitutions, names)),
+            By::Month => report.months = Some(periods()),
             By::Operation => {
                 let operations = self.operations.iter();
                 report.operations = Some(
@@ -195,6 +204,7 @@ impl Found {
             By::Subagent => {
                 report.subagents = Some(by_subagent(&self.subagents, &self.other, names));
             }
+            By::Week => report.weeks = Some(periods()),
         }
         report
     }

@@ -70,7 +70,12 @@ fn texts(group: &ListedGroup) -> Vec<&str> {
                 name,
             ]
         }
-        Of::Day { .. } | Of::Hour { .. } | Of::Operation { .. } | Of::Provider { .. } => vec![key],
+        Of::Day { .. }
+        | Of::Hour { .. }
+        | Of::Month { .. }
+        | Of::Operation { .. }
+        | Of::Provider { .. }
+        | Of::Week { .. } => vec![key],
     }
 }
 
@@ -94,7 +99,7 @@ fn beside(by: By) -> &'static [&'static str] {
             "model",
             "display_name",
         ],
-        By::Day | By::Hour | By::Operation | By::Provider => &[],
+        By::Day | By::Hour | By::Month | By::Operation | By::Provider | By::Week => &[],
     }
 }
 

@@ -1,11 +1,11 @@
-//! How sums are grouped: by what, and for days and hours in which time zone.
+//! How sums are grouped: by what, and for hours, days, weeks and months in which time zone.
 
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime, Weekday};
 use jiff::tz::{Offset, TimeZone};
+use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
 
 use crate::record::label;
 
@@ -22,12 +22,16 @@ label! {
         /// One group for each model (and provider, where two serve the same model).
         #[default]
         Model => "model",
+        /// One group for each month of the query's time zone.
+        Month => "month",
         /// One group for each purpose of calls.
         Operation => "operation",
         /// One group for each provider.
         Provider => "provider",
         /// One group for each subagent, and one for what no subagent is known to have called.
         Subagent => "subagent",
+        /// One group for each week of the query's time zone, from Monday on.
+        Week => "week",
     }
 }
 
@@ -47,6 +51,20 @@ impl Zone {
             .all(|byte| byte.is_ascii_digit() || b"-:.T".contains(&byte));
         let local = text.parse::<DateTime>().ok().filter(|_| is_local)?;
         self.0.to_timestamp(local).ok()
+    }
+
+    /// The beginning of a day of the zone by its name, as of `now`: `today`, `yesterday`, or the last
+    /// day of that weekday (`monday`), which is today where today is one. `None` for any other
+    /// text.
+    #[must_use]
+    pub fn named_day(&self, name: &str, now: Timestamp) -> Option<Timestamp> {
+        let today = now.to_zoned_datetime(self.0.clone()).date();
+        let days_ago = match name {
+            "today" => 0,
+            "yesterday" => 1,
+            weekday => i32::from(today.weekday().since(parse_weekday(weekday)?)),
+        };
+        start_of(today.checked_sub(days_ago.days()).ok()?, &self.0)
     }
 
     /// The time zone of this machine by its name; `None` where it has none.
@@ -81,6 +99,34 @@ impl FromStr for Zone {
     }
 }
 
+/// By its English name in small letters.
+fn parse_weekday(name: &str) -> Option<Weekday> {
+    let weekday = match name {
+        "monday" => Weekday::Monday,
+        "tuesday" => Weekday::Tuesday,
+        "wednesday" => Weekday::Wednesday,
+        "thursday" => Weekday::Thursday,
+        "friday" => Weekday::Friday,
+        "saturday" => Weekday::Saturday,
+        "sunday" => Weekday::Sunday,
+        _ => return None,
+    };
+    Some(weekday)
+}
+
+/// The Monday of the week of a day; the first day of the calendar where it has none.
+fn monday_of(day: Date) -> Date {
+    let days = i32::from(day.weekday().since(Weekday::Monday));
+    day.saturating_sub(days.days())
+}
+
+/// The first moment of a day: midnight, or later where the clock skips it. `None` at the ends of the
+/// calendar.
+fn start_of(day: Date, zone: &TimeZone) -> Option<Timestamp> {
+    let start = day.to_zoned_datetime(zone.clone()).ok()?;
+    Some(start.timestamp())
+}
+
 fn offset(text: &str) -> Option<Offset> {
     let (hours, minutes) = text
         .get(1..)?
@@ -109,21 +155,30 @@ fn offset(text: &str) -> Option<Offset> {
 pub struct Period {
     /// When it begins.
     start: Timestamp,
-    /// What it is called: `2026-11-23`, `2026-11-23T20:00:00+01:00`.
+    /// What it is called: `2026-11-23T20:00:00+01:00` is an hour, `2026-11-23` a day or the week that
+    /// begins with it, `2026-11` a month.
     name: String,
 }
 
 impl Period {
-    /// The day or hour of the zone in which a time lies.
+    /// The hour, day, week or month of the zone in which a time lies.
     pub(in crate::ledger) fn of(at: Timestamp, by: By, zone: &TimeZone) -> Self {
         let local = at.to_zoned_datetime(zone.clone());
-        if by == By::Day {
-            let start = local.start_of_day().map_or(at, |start| start.timestamp());
-            return Self {
-                start,
-                name: local.date().to_string(),
-            };
-        }
+        let today = local.date();
+        let (first_day, name) = match by {
+            By::Day => (today, today.to_string()),
+            By::Week => {
+                let monday = monday_of(today);
+                (monday, monday.to_string())
+            }
+            By::Month => (today.first_of_month(), today.strftime("%Y-%m").to_string()),
+            _ => return Self::hour_of(at, &local, zone),
+        };
+        let start = start_of(first_day, zone).unwrap_or(at);
+        Self { start, name }
+    }
+
+    fn hour_of(at: Timestamp, local: &ZonedDateTime, zone: &TimeZone) -> Self {
         let into = i64::from(local.minute()) * 60 + i64::from(local.second());
         let whole = at.as_second() - into;
         let start = Timestamp::from_second(whole).unwrap_or(at);

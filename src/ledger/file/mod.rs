@@ -8,6 +8,7 @@ pub(super) mod grouping;
 pub(super) mod heal;
 mod modalities;
 pub(super) mod open;
+mod pauses;
 pub(super) mod query;
 pub(super) mod queue;
 pub(super) mod refill;

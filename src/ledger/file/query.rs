@@ -80,7 +80,7 @@ pub(in crate::ledger) fn find(
                 Ok(())
             })?;
         }
-        By::Day | By::Hour => {
+        By::Day | By::Hour | By::Month | By::Week => {
             let mut period = None;
             each_key(connection, span, SLOT, |row| {
                 let at = Timestamp::from_millisecond(row.get(0)?).unwrap_or_default();

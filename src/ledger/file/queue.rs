@@ -197,3 +197,48 @@ impl Queue {
 fn recover<T>(poisoned: PoisonError<(T, std::sync::WaitTimeoutResult)>) -> T {
     poisoned.into_inner().0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longer than any test takes.
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn queue_with_a_batch_in_hand() -> Queue {
+        let queue = Queue::new(10);
+        let entry = Entry {
+            at: Timestamp::UNIX_EPOCH,
+            fact: Fact::AgentUp(true),
+        };
+        assert!(queue.put(entry, LedgerRecord::Call));
+        let batch = queue.batch(Duration::ZERO, HOUR, 10);
+        assert_eq!(batch.map(|batch| batch.len()), Some(1));
+        queue
+    }
+
+    #[test]
+    fn a_pause_lasts_as_long_as_it_should_unless_the_end_comes() {
+        let queue = queue_with_a_batch_in_hand();
+        assert!(!queue.pause(Duration::ZERO), "the end is not near");
+        std::thread::scope(|threads| {
+            let paused = threads.spawn(|| queue.pause(HOUR));
+            assert!(!queue.close(Duration::ZERO), "the writer has not ended");
+            assert!(paused.join().unwrap(), "the end wakes it");
+        });
+        assert!(queue.pause(HOUR), "and lets it pause no more");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_file_that_fails() {
+        let queue = queue_with_a_batch_in_hand();
+        std::thread::scope(|threads| {
+            let waiting = threads.spawn(|| queue.settle(HOUR));
+            queue.pause(Duration::ZERO);
+            assert!(!waiting.join().unwrap(), "one who waits is released");
+        });
+        assert!(!queue.settle(HOUR), "and another does not wait");
+        queue.settled();
+        assert!(queue.settle(HOUR), "until it is written");
+    }
+}

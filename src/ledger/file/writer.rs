@@ -13,6 +13,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 use tracing::{error, info, warn};
 
 use super::open::{Identity, OpenError, Place};
+use super::pauses::Pauses;
 use super::queue::{Entry, Queue};
 use super::retention::Retention;
 use super::rows::{Rows, kind_of};
@@ -151,7 +152,7 @@ impl Writer {
 
     /// Writes some entries, as often as it takes.
     fn write(&mut self, entries: &[Entry]) -> Written {
-        let (mut pause, mut tries_left) = (FIRST_PAUSE, LAST_TRIES);
+        let mut pauses = Pauses::default();
         let mut is_logged = false;
         loop {
             match self.commit(entries) {
@@ -160,15 +161,12 @@ impl Writer {
                 Err(failure) => self.failed(&failure, is_logged),
             }
             is_logged = true;
-            let is_ending = self.queue.pause(pause);
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            if is_ending {
-                if tries_left == 0 {
-                    return Written::GivenUp;
-                }
-                tries_left -= 1;
+            if self.queue.pause(pauses.next()) {
                 // At the end nothing would wake this thread from a pause.
-                std::thread::sleep(LAST_PAUSE);
+                match pauses.next_at_end() {
+                    Some(pause) => std::thread::sleep(pause),
+                    None => return Written::GivenUp,
+                }
             }
         }
         if is_logged {
@@ -384,14 +382,6 @@ const WINDOW: Duration = Duration::from_millis(50);
 
 /// Records of one transaction; more go into the next one at once.
 const MAX_BATCH: usize = 4096;
-
-/// Pauses between tries, doubling: a lock is gone soon, a full disk may take hours.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// Tries after the end was asked for, and the pause between them.
-const LAST_TRIES: u32 = 10;
-const LAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// After the rush of a start.
 const FIRST_RETENTION: Duration = Duration::from_secs(30);

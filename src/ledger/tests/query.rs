@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use jiff::Timestamp;
+use jiff::civil::{ISOWeekDate, Weekday};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -45,9 +46,11 @@ fn ask(ledger: &Ledger, query: &UsageQuery) -> (BTreeMap<String, (u64, u64)>, (u
         By::Day => "days",
         By::Hour => "hours",
         By::Model => "models",
+        By::Month => "months",
         By::Operation => "operations",
         By::Provider => "providers",
         By::Subagent => "subagents",
+        By::Week => "weeks",
     };
     let figures = |group: &Value| {
         (
@@ -157,6 +160,71 @@ fn days_of_23_and_25_hours_are_whole_and_hours_begin_where_the_zone_says() {
 }
 
 #[test]
+fn weeks_begin_on_monday_and_months_on_the_first() {
+    // Half an hour around midnight in Berlin: from a Sunday to a Monday, from a month to the next
+    // one, and from a year to the next one within a week.
+    let midnights = [
+        "2026-03-29T22:00:00Z",
+        "2026-04-30T22:00:00Z",
+        "2026-12-31T23:00:00Z",
+    ];
+    let ends = midnights.into_iter().flat_map(|midnight| {
+        let midnight: Timestamp = midnight.parse().unwrap();
+        [-1, 0].map(|more| midnight.as_millisecond() + more)
+    });
+    let calls = ends
+        .enumerate()
+        .map(|(number, at)| ending(number as u64, at, "m"));
+    let ledger = ledger(9, calls.collect());
+    let groups = |by, zone| {
+        let groups = ask(&ledger, &asked(by, None, zone)).0.into_iter();
+        groups
+            .map(|(key, (calls, _))| format!("{key} {calls}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        groups(By::Week, "Europe/Berlin"),
+        [
+            "2026-03-23 1",
+            "2026-03-30 1",
+            "2026-04-27 2",
+            "2026-12-28 2"
+        ]
+    );
+    assert_eq!(
+        groups(By::Month, "Europe/Berlin"),
+        [
+            "2026-03 2",
+            "2026-04 1",
+            "2026-05 1",
+            "2026-12 1",
+            "2027-01 1"
+        ]
+    );
+    assert_eq!(
+        groups(By::Month, "-11"),
+        ["2026-03 2", "2026-04 2", "2026-12 2"]
+    );
+}
+
+/// The weeks in which a clock is changed have an hour less and an hour more.
+#[test]
+fn weeks_of_167_and_169_hours_are_whole() {
+    let hours = |from: &str| {
+        let from: Timestamp = from.parse().unwrap();
+        (0..400).map(move |hour| from.as_millisecond() + hour * 60 * MINUTE)
+    };
+    let ends = hours("2026-03-22T23:00:00Z").chain(hours("2026-10-18T22:00:00Z"));
+    let calls = ends
+        .enumerate()
+        .map(|(number, at)| ending(number as u64, at, "m"));
+    let ledger = ledger(9, calls.collect());
+    let weeks = ask(&ledger, &asked(By::Week, None, "Europe/Berlin")).0;
+    assert_eq!((weeks["2026-03-23"].0, weeks["2026-03-30"].0), (167, 168));
+    assert_eq!((weeks["2026-10-19"].0, weeks["2026-10-26"].0), (169, 168));
+}
+
+#[test]
 fn a_span_says_what_it_is_of() {
     let ledger = ledger(9, vec![ending(1, 20 * MINUTE, "m")]);
     let report = |since, until| {
@@ -235,12 +303,18 @@ fn keys(call: &Call, cascade: Option<&str>, by: By, zone: &TimeZone) -> String {
             hour.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
         }
         By::Model => call.model.to_string(),
+        By::Month => format!("{:04}-{:02}", end.year(), end.month()),
         By::Operation => call.operation.to_string(),
         By::Provider => call.provider.to_string(),
         By::Subagent => match (cascade, &call.ids.subagent) {
             (Some(cascade), Some(subagent)) => format!("{cascade} {subagent}"),
             _ => "none".to_owned(),
         },
+        By::Week => {
+            let day = ISOWeekDate::from_date(end.date());
+            let monday = ISOWeekDate::new(day.year(), day.week(), Weekday::Monday);
+            monday.unwrap().date().to_string()
+        }
     }
 }
 
@@ -273,7 +347,7 @@ proptest! {
             calls.push((call, cascade));
         }
         let tz = zone.parse::<crate::ledger::Zone>().unwrap().0;
-        for by in [By::Cascade, By::Day, By::Hour, By::Model, By::Operation, By::Provider, By::Subagent] {
+        for by in By::ALL.iter().copied() {
             for (since, length) in spans.iter().copied().chain([(1, i64::from(i32::MAX))]) {
                 let (groups, totals) = ask(&ledger, &asked(by, Some((since, since + length)), zone));
                 let mut expected: BTreeMap<String, (u64, u64)> = BTreeMap::new();

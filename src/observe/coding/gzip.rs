@@ -68,7 +68,8 @@ impl Gzip {
             self.frame_byte(*byte)?;
             read += 1;
         }
-        if read > 0 || !matches!(self.part, Part::Data) {
+        let is_before_data = self.stream.is_none() && input.is_empty();
+        if read > 0 || is_before_data || !matches!(self.part, Part::Data) {
             return Ok(Step { read, written: 0 });
         }
         let stream = match &mut self.stream {
@@ -85,6 +86,10 @@ impl Gzip {
             .update(output.get(..step.written).unwrap_or_default());
         if ended {
             self.part = Part::Trailer(0, [0; 8]);
+            // The end can be found without a byte of input or output, which is progress all the same.
+            if step == Step::default() {
+                return self.step(input, output);
+            }
         }
         Ok(step)
     }

@@ -1,19 +1,23 @@
 //! Removes the content coding (RFC 9110 section 8.4) of a body: coded bytes in, plain bytes out, as
 //! soon as they can be decoded.
 //!
-//! Push only: nothing is kept but the windows of the codings, from the shared memory budget, and
-//! only until the data end or the body is no longer needed. A body that unpacks to more than the
-//! budget, at a ratio that no answer has, or with a larger window than there is room for, is given
-//! up; the traffic has passed already.
+//! Nothing is kept but the windows of the codings, from the shared memory budget, and only until the
+//! data end or the body is no longer needed. Decoding pauses at a [`DecodeLimit`] and goes on when
+//! the bytes that it has left unread come again. A body that unpacks to more than the budget, at a
+//! ratio that no answer has, or with a larger window than there is room for, is given up; the
+//! traffic has passed already.
 
 mod brotli;
 mod codec;
 mod gzip;
+mod layers;
+mod limit;
 #[cfg(test)]
 mod tests;
 mod zst;
 
-use codec::{Codec, Step};
+use layers::{Layer, unpack};
+pub(crate) use limit::{DecodeLimit, Room, Steps};
 
 use super::memory::Memory;
 use crate::record::ObserverFailure;
@@ -22,10 +26,13 @@ use crate::record::ObserverFailure;
 #[derive(Default)]
 pub struct Decoder {
     /// Outermost first: the reverse of the order in which they were applied.
-    layers: Vec<Codec>,
+    layers: Vec<Layer>,
     /// Where the windows of layers come from.
     memory: Memory,
     budget: Budget,
+    steps: Steps,
+    /// How many of the bytes that come next have come before, and are in the budget already.
+    known: usize,
     failed: Option<CodingError>,
     is_ignored: bool,
 }
@@ -76,7 +83,7 @@ impl Decoder {
         let layers = applied
             .rev()
             .take(MAX_LAYERS + 1)
-            .map(|coding| Codec::new(coding, memory));
+            .map(|coding| Layer::new(coding, memory));
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
         if layers.len() > MAX_LAYERS {
             return Err(CodingError::Unsupported);
@@ -91,29 +98,65 @@ impl Decoder {
     /// Decodes the next bytes of the body and passes the decoded bytes to `out`, in pieces.
     ///
     /// # Errors
+    /// As [`Decoder::feed_some`].
+    pub fn feed(
+        &mut self,
+        mut bytes: &[u8],
+        out: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), CodingError> {
+        loop {
+            let read = self.feed_some(bytes, &mut DecodeLimit::default(), out)?;
+            bytes = bytes.get(read..).unwrap_or_default();
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Decodes bytes from the front of `bytes`, until the limit is reached, and passes the decoded
+    /// ones to `out`. Returns how many are read: those that are left must come again, before others.
+    /// There is always one left while there may be more to give out.
+    ///
+    /// # Errors
     /// [`CodingError::Budget`], [`CodingError::Damaged`] or [`CodingError::Memory`]; then, and in
     /// every later call, nothing more comes out.
-    pub fn feed(&mut self, bytes: &[u8], out: &mut dyn FnMut(&[u8])) -> Result<(), CodingError> {
+    pub(crate) fn feed_some(
+        &mut self,
+        bytes: &[u8],
+        limit: &mut DecodeLimit,
+        out: &mut dyn FnMut(&[u8]),
+    ) -> Result<usize, CodingError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
         if self.is_ignored {
-            return Ok(());
+            return Ok(bytes.len());
         }
         if self.budget.received == 0 && self.layers.is_empty() && bytes.first() == Some(&GZIP_START)
         {
-            self.layers.push(Codec::new("gzip", &self.memory)?);
+            self.layers.push(Layer::new("gzip", &self.memory)?);
         }
-        self.budget.received += bytes.len() as u64;
-        let unpacked = unpack(&mut self.layers, &mut self.budget, bytes, out);
-        match unpacked {
-            Ok(()) => self.layers.iter_mut().for_each(Codec::rest),
+        self.budget.received += bytes.len().saturating_sub(self.known) as u64;
+        if self.layers.is_empty() {
+            out(bytes);
+            return Ok(bytes.len());
+        }
+        let (layers, budget) = (&mut self.layers, &mut self.budget);
+        let decode = |input: &mut &[u8], room: &mut Room<'_>| unpack(layers, budget, input, room);
+        let read = self.steps.next(bytes, limit, decode, out);
+        match read {
+            Ok(read) => {
+                self.known = self.known.max(bytes.len()).saturating_sub(read);
+                if read == bytes.len() {
+                    self.layers.iter_mut().for_each(Layer::rest);
+                }
+            }
             Err(error) => {
                 self.failed = Some(error);
                 self.layers = Vec::new();
             }
         }
-        unpacked
+        read
     }
 
     /// Nobody wants the rest of the body: it is not decoded, and counts as complete.
@@ -127,7 +170,7 @@ impl Decoder {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.failed.is_none()
-            && (self.budget.received == 0 || self.layers.iter().all(Codec::is_complete))
+            && (self.budget.received == 0 || self.layers.iter().all(Layer::is_complete))
     }
 }
 
@@ -168,10 +211,6 @@ pub const MAX_RATIO: u64 = 256;
 /// bytes can unpack to this much at once, so it is also what one of them can cost.
 pub const RATIO_FREE: u64 = 64 << 10;
 
-/// Size of a layer's scratch buffer on the stack: half the deflate window, small enough for two
-/// layers on one stack.
-const SCRATCH: usize = 16 << 10;
-
 #[derive(Default)]
 struct Budget {
     received: u64,
@@ -189,36 +228,6 @@ impl Budget {
             Err(CodingError::Budget)
         } else {
             Ok(())
-        }
-    }
-}
-
-/// Runs the bytes through the first layer and what comes out of it, piece by piece, through the
-/// others.
-fn unpack(
-    layers: &mut [Codec],
-    budget: &mut Budget,
-    mut bytes: &[u8],
-    out: &mut dyn FnMut(&[u8]),
-) -> Result<(), CodingError> {
-    let Some((layer, inner)) = layers.split_first_mut() else {
-        out(bytes);
-        return Ok(());
-    };
-    let mut scratch = [0; SCRATCH];
-    loop {
-        let step = layer.step(bytes, &mut scratch)?;
-        bytes = bytes.get(step.read..).unwrap_or_default();
-        let piece = scratch.get(..step.written).unwrap_or_default();
-        if !piece.is_empty() {
-            budget.spend(piece.len())?;
-            unpack(inner, budget, piece, out)?;
-        }
-        if bytes.is_empty() && step.written < SCRATCH {
-            return Ok(());
-        }
-        if step == Step::default() {
-            return Err(CodingError::Damaged);
         }
     }
 }

@@ -4,6 +4,7 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use proptest::prelude::*;
 
+use super::limit::MAX_STEP;
 use super::*;
 
 fn gzip(plain: &[u8]) -> Vec<u8> {
@@ -26,6 +27,12 @@ fn raw_deflate(plain: &[u8]) -> Vec<u8> {
 
 fn zstd(plain: &[u8]) -> Vec<u8> {
     ::zstd::encode_all(plain, 3).unwrap()
+}
+
+fn brotli(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = ::brotli::CompressorWriter::new(Vec::new(), 4096, 5, 20);
+    encoder.write_all(plain).unwrap();
+    encoder.into_inner()
 }
 
 fn decoder(codings: &[&str]) -> Decoder {
@@ -269,7 +276,7 @@ fn bombs_stop_at_the_ratio_in_small_pieces() {
         let result = decoder(&codings).feed(&bomb, &mut measure);
         assert_eq!(result, Err(CodingError::Budget), "{codings:?}");
         assert!(
-            total <= RATIO_FREE.max(MAX_RATIO * bomb.len() as u64) && largest <= SCRATCH,
+            total <= RATIO_FREE.max(MAX_RATIO * bomb.len() as u64) && largest <= MAX_STEP,
             "{codings:?}"
         );
     }
@@ -390,6 +397,143 @@ fn a_window_counts_as_it_is_filled_and_no_larger_one_is_taken_than_providers_use
     ] {
         let (mut decoder, _) = metered("br", usize::MAX);
         assert_eq!(decoder.feed(announced, &mut |_| {}), fed);
+    }
+}
+
+/// An array of words that cannot be compressed, with so many blanks between them that the whole is no
+/// bomb yet.
+fn dense(length: usize) -> Vec<u8> {
+    let mut random = 1_u64;
+    let mut word = || {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        format!("{:08x}", random >> 32)
+    };
+    let mut plain = b"[".to_vec();
+    while plain.len() < length {
+        let words: String = std::iter::repeat_with(&mut word).take(8).collect();
+        plain.extend_from_slice(format!("\"{words}\",{:4000}", "").as_bytes());
+    }
+    plain.truncate(length);
+    plain
+}
+
+/// Feeds the bytes as the relay does, in pieces of `size`, with a pause at each limit. Returns what
+/// came out of each step.
+fn steps(codings: &[&str], coded: &[u8], size: usize) -> Vec<Vec<u8>> {
+    let (mut decoder, mut rest, mut steps) = (decoder(codings), coded, Vec::new());
+    let (mut length, mut length_when_complete) = (0, None);
+    while !rest.is_empty() {
+        let mut step = Vec::new();
+        let piece = &rest[..size.min(rest.len())];
+        let read = decoder.feed_some(piece, &mut DecodeLimit::default(), &mut |out| {
+            step.extend_from_slice(out)
+        });
+        let read = read.unwrap_or_else(|error| panic!("{codings:?}: {error}"));
+        assert!(read > 0 || !step.is_empty(), "{codings:?}: no progress");
+        rest = &rest[read..];
+        length += step.len();
+        if decoder.is_complete() {
+            length_when_complete.get_or_insert(length);
+        }
+        steps.push(step);
+    }
+    assert_eq!(
+        length_when_complete,
+        Some(length),
+        "{codings:?}: complete when all has come out, and not before"
+    );
+    steps
+}
+
+#[test]
+fn decoding_pauses_after_a_few_kib_and_goes_on_without_new_bytes() {
+    let plain = dense(600 << 10);
+    for (codings, coded) in [
+        (vec!["gzip"], gzip(&plain)),
+        (vec!["deflate"], zlib(&plain)),
+        (vec!["deflate"], raw_deflate(&plain)),
+        (vec!["zstd"], zstd(&plain)),
+        (vec!["br"], brotli(&plain)),
+        (vec!["gzip", "gzip"], gzip(&gzip(&plain))),
+        (vec!["gzip", "zstd"], zstd(&gzip(&plain))),
+        (vec!["zstd", "gzip"], gzip(&zstd(&plain))),
+    ] {
+        for size in [1, 64, 4096, coded.len()] {
+            let steps = steps(&codings, &coded, size);
+            assert!(
+                steps.iter().all(|step| step.len() <= MAX_STEP),
+                "{codings:?} by {size}"
+            );
+            assert!(
+                steps.concat() == plain,
+                "{codings:?} by {size}: {} bytes of {}",
+                steps.concat().len(),
+                plain.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_end_of_the_data_is_found_wherever_the_window_ends() {
+    // The window of deflate has 32 KiB.
+    let around = |kib: usize| ((kib << 10) - 3)..=((kib << 10) + 3);
+    for length in [4, 16, 28, 32, 64, 96].into_iter().flat_map(around) {
+        let plain: Vec<u8> = (0..length).map(|at| b"abcdefg"[at % 7]).collect();
+        for (coding, coded) in [
+            ("gzip", gzip(&plain)),
+            ("deflate", zlib(&plain)),
+            ("deflate", raw_deflate(&plain)),
+            ("zstd", zstd(&plain)),
+        ] {
+            for size in [1, 7, coded.len()] {
+                assert!(
+                    steps(&[coding], &coded, size).concat() == plain,
+                    "{coding} of {length} bytes by {size}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn several_bodies_share_the_limit_of_one_step() {
+    let coded = zstd(&dense(3 << 10));
+    let (mut limit, mut length) = (DecodeLimit::default(), 0);
+    let mut count = |out: &[u8]| length += out.len();
+    let mut decoders = [decoder(&["zstd"]), decoder(&["zstd"])];
+    let read = decoders
+        .each_mut()
+        .map(|decoder| decoder.feed_some(&coded, &mut limit, &mut count).unwrap());
+    assert!(limit.is_reached() && length == MAX_STEP);
+    assert_eq!(read[0], coded.len());
+    assert!(read[1] < coded.len(), "the rest comes again");
+    let mut plain = decoder(&[]);
+    let read = plain.feed_some(b"text", &mut limit, &mut |_| {});
+    assert_eq!(read, Ok(4), "what is not coded needs no limit");
+}
+
+#[test]
+fn what_comes_before_damage_is_passed_on() {
+    let mut inner = gzip(b"hello");
+    *inner.iter_mut().rev().nth(5).unwrap() ^= 1;
+    for (codings, coded) in [
+        (vec!["gzip"], inner.clone()),
+        (vec!["gzip", "zstd"], zstd(&inner)),
+        (vec!["zstd", "gzip"], {
+            let mut outer = gzip(&zstd(b"hello"));
+            *outer.iter_mut().rev().nth(5).unwrap() ^= 1;
+            outer
+        }),
+    ] {
+        let decoded = decode(&codings, [coded.as_slice()]);
+        assert_eq!(
+            decoded,
+            (b"hello".to_vec(), false, Some(CodingError::Damaged)),
+            "{codings:?}"
+        );
     }
 }
 

@@ -23,12 +23,13 @@ impl Body {
     /// The start of a chunked body.
     pub(super) const CHUNKED: Self = Self::Chunked(Chunk::Size(None));
 
-    /// Takes the bytes of this body from the front of `input` and hands out its content. True when
-    /// the body is complete.
+    /// Takes the bytes of this body from the front of `input` and hands out its content. `content`
+    /// returns how much of a piece it has read: behind less than all of it, the rest stays in
+    /// `input`. True when the body is complete.
     pub(super) fn read(
         &mut self,
         input: &mut &[u8],
-        mut content: impl FnMut(&[u8]),
+        content: impl FnMut(&[u8]) -> usize,
     ) -> Result<bool, ObserverFailure> {
         match self {
             Self::Chunked(chunk) => chunk.read(input, content),
@@ -37,7 +38,8 @@ impl Body {
                 Ok(*left == 0)
             }
             Self::UntilClose => {
-                content(std::mem::take(input));
+                let mut endless = u64::MAX;
+                hand_out(input, &mut endless, content);
                 Ok(false)
             }
         }
@@ -75,7 +77,7 @@ impl Chunk {
     fn read(
         &mut self,
         input: &mut &[u8],
-        mut content: impl FnMut(&[u8]),
+        mut content: impl FnMut(&[u8]) -> usize,
     ) -> Result<bool, ObserverFailure> {
         while *self != Self::Done {
             if let Self::Content(left) = self
@@ -155,16 +157,15 @@ impl Chunk {
     }
 }
 
-/// Hands out at most `left` bytes from the front of `input`.
-fn hand_out(input: &mut &[u8], left: &mut u64, mut content: impl FnMut(&[u8])) {
+/// Hands out at most `left` bytes from the front of `input`, and takes off what was read of them.
+fn hand_out(input: &mut &[u8], left: &mut u64, mut content: impl FnMut(&[u8]) -> usize) {
     let count = usize::try_from(*left)
         .unwrap_or(usize::MAX)
         .min(input.len());
-    let (piece, rest) = input.split_at(count);
-    *input = rest;
-    *left = left.saturating_sub(count as u64);
-    if !piece.is_empty() {
-        content(piece);
+    if let Some(piece @ [_, ..]) = input.get(..count) {
+        let read = content(piece);
+        *input = input.get(read..).unwrap_or_default();
+        *left = left.saturating_sub(read as u64);
     }
 }
 
@@ -174,7 +175,10 @@ mod tests {
 
     fn read(mut body: Body, mut wire: &[u8]) -> Result<(bool, String, usize), ObserverFailure> {
         let mut content = Vec::new();
-        let done = body.read(&mut wire, |piece| content.extend_from_slice(piece))?;
+        let done = body.read(&mut wire, |piece| {
+            content.extend_from_slice(piece);
+            piece.len()
+        })?;
         Ok((done, String::from_utf8(content).unwrap(), wire.len()))
     }
 

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::coding::DecodeLimit;
 use super::exchange::{ExchangeEnd, OpenExchange, ResponseHead};
 use super::live::{self, Live};
 use super::memory::Memory;
@@ -98,13 +99,20 @@ impl Http1 {
         }
     }
 
-    fn read_requests(&mut self, mut input: &[u8], at: Instant) -> Result<(), ObserverFailure> {
-        while !input.is_empty() {
+    /// Takes off `input` what it has read.
+    fn read_requests(
+        &mut self,
+        input: &mut &[u8],
+        at: Instant,
+        limit: &mut DecodeLimit,
+    ) -> Result<(), ObserverFailure> {
+        while !input.is_empty() && !limit.is_reached() {
             if let (Some(body), Some(pending)) = (&mut self.agent.body, self.pending.back_mut()) {
-                if body.read(&mut input, |piece| pending.live.request_body(piece, at))? {
+                let live = &mut pending.live;
+                if body.read(input, |piece| live.read_request(piece, at, limit))? {
                     self.request_done(at);
                 }
-            } else if let Some(raw) = self.agent.head.fill(&mut input, at)? {
+            } else if let Some(raw) = self.agent.head.fill(input, at)? {
                 self.begin_request(&raw, at)?;
             }
         }
@@ -136,19 +144,23 @@ impl Http1 {
         self.close_done(at);
     }
 
-    fn read_responses(&mut self, mut input: &[u8], at: Instant) -> Result<(), ObserverFailure> {
-        while !input.is_empty() && self.state == State::Reading {
+    /// Takes off `input` what it has read.
+    fn read_responses(
+        &mut self,
+        input: &mut &[u8],
+        at: Instant,
+        limit: &mut DecodeLimit,
+    ) -> Result<(), ObserverFailure> {
+        while !input.is_empty() && !limit.is_reached() && self.state == State::Reading {
             if let (Some(body), Some(pending)) = (&mut self.provider.body, self.pending.front_mut())
             {
-                if body.read(&mut input, |piece| pending.live.response_body(piece, at))? {
+                let live = &mut pending.live;
+                if body.read(input, |piece| live.read_response(piece, at, limit))? {
                     self.response_done(at);
                 }
-            } else if let Some(raw) = self.provider.head.fill(&mut input, at)? {
+            } else if let Some(raw) = self.provider.head.fill(input, at)? {
                 self.begin_response(&raw, at)?;
             }
-        }
-        if let Some(upgraded) = self.upgraded.as_mut().filter(|_| !input.is_empty()) {
-            upgraded.response_body(input, at);
         }
         Ok(())
     }
@@ -256,21 +268,26 @@ impl Http1 {
 }
 
 impl Observer for Http1 {
-    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant) {
-        if self.state != State::Reading {
-            match (direction, &mut self.upgraded) {
-                (Direction::ToProvider, Some(upgraded)) => upgraded.request_body(bytes, at),
-                (Direction::ToAgent, Some(upgraded)) => upgraded.response_body(bytes, at),
-                (_, None) => {}
+    fn read(&mut self, direction: Direction, bytes: &[u8], at: Instant) -> usize {
+        let (mut rest, mut limit) = (bytes, DecodeLimit::default());
+        if self.state == State::Reading {
+            let read = match direction {
+                Direction::ToProvider => self.read_requests(&mut rest, at, &mut limit),
+                Direction::ToAgent => self.read_responses(&mut rest, at, &mut limit),
+            };
+            if let Err(failure) = read {
+                self.lose(failure, at);
             }
-            return;
         }
-        let read = match direction {
-            Direction::ToProvider => self.read_requests(bytes, at),
-            Direction::ToAgent => self.read_responses(bytes, at),
-        };
-        if let Err(failure) = read {
-            self.lose(failure, at);
+        let read = bytes.len() - rest.len();
+        match (self.state, &mut self.upgraded, direction) {
+            (State::Reading, ..) => read,
+            _ if rest.is_empty() => read,
+            (_, Some(live), Direction::ToProvider) => {
+                read + live.read_request(rest, at, &mut limit)
+            }
+            (_, Some(live), Direction::ToAgent) => read + live.read_response(rest, at, &mut limit),
+            (_, None, _) => bytes.len(),
         }
     }
 

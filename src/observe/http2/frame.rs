@@ -178,6 +178,13 @@ impl Frames {
         }
     }
 
+    /// The last bytes of the piece of content that was taken last, which come again.
+    pub(super) fn give_back(&mut self, bytes: usize) {
+        if let Place::Content { left, .. } = &mut self.place {
+            *left = left.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
+    }
+
     /// Fills the scratch up to `count` bytes, and returns them when they are complete.
     fn collect(&mut self, count: usize, input: &mut &[u8]) -> Option<&[u8]> {
         let wanted = self.scratch.get_mut(self.filled..count)?;

@@ -11,11 +11,12 @@ mod hpack;
 mod huffman;
 mod side;
 mod statics;
+mod streams;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::coding::DecodeLimit;
 use super::exchange::{ExchangeEnd, Listed, OpenExchange, ResponseHead};
 use super::live::{self, Live};
 use super::memory::Memory;
@@ -25,6 +26,7 @@ use block::Block;
 pub(super) use frame::PREFACE;
 use frame::{Frame, FrameKind, FramePart, Frames};
 use side::Side;
+use streams::{Stream, Streams, is_agents};
 
 /// Reads one HTTP/2 connection.
 pub(super) struct Http2 {
@@ -36,17 +38,7 @@ pub(super) struct Http2 {
     provider: Side,
     /// Whether the agent has sent its last byte.
     agent_left: bool,
-    /// The agent's streams that are not closed, by number.
-    streams: BTreeMap<u32, Stream>,
-    /// The highest stream that the agent has opened.
-    last_opened: u32,
-    /// The highest stream that the provider serves, as its GOAWAY says.
-    last_served: u32,
-}
-
-struct Stream {
-    live: Live,
-    is_connect: bool,
+    streams: Streams,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,22 +69,34 @@ impl Http2 {
             provider: Side::new(Frames::of_provider(), &memory, listed),
             memory,
             agent_left: false,
-            streams: BTreeMap::new(),
-            last_opened: 0,
-            last_served: u32::MAX,
+            streams: Streams::default(),
         }
     }
 
-    fn read(
+    /// Takes off `input` what it has read.
+    fn read_frames(
         &mut self,
         from: Direction,
-        mut input: &[u8],
+        input: &mut &[u8],
         at: Instant,
     ) -> Result<(), ObserverFailure> {
-        while let Some(part) = self.side(from).frames.next(&mut input, at)? {
+        let mut limit = DecodeLimit::default();
+        // The end of a frame is found behind its last byte: it does not wait for a byte more.
+        while input.is_empty() || !limit.is_reached() {
+            let before = *input;
+            let Some(part) = self.side(from).frames.next(input, at)? else {
+                return Ok(());
+            };
             match part {
                 FramePart::Start(frame) => self.start(from, frame)?,
-                FramePart::Content(frame, piece) => self.content(from, frame, piece, at)?,
+                FramePart::Content(frame, piece) => {
+                    let read = self.content(from, frame, piece, at, &mut limit)?;
+                    let unread = piece.len() - read;
+                    self.side(from).frames.give_back(unread);
+                    *input = before
+                        .get(before.len() - input.len() - unread..)
+                        .unwrap_or_default();
+                }
                 FramePart::End(frame) => self.complete(from, frame, at)?,
             }
         }
@@ -111,24 +115,24 @@ impl Http2 {
         self.side(from).start(frame, share)
     }
 
+    /// Returns how much of the piece was read.
     fn content(
         &mut self,
         from: Direction,
         frame: Frame,
         piece: &[u8],
         at: Instant,
-    ) -> Result<(), ObserverFailure> {
+        limit: &mut DecodeLimit,
+    ) -> Result<usize, ObserverFailure> {
         match frame.kind {
-            FrameKind::Data => self.data(from, frame.stream, piece, at),
+            FrameKind::Data => return self.data(from, frame.stream, piece, at, limit),
             FrameKind::Headers | FrameKind::PushPromise | FrameKind::Continuation => {
-                self.side(from).fragment(piece)
+                self.side(from).fragment(piece)?
             }
-            FrameKind::Settings => {
-                self.settings(from, piece);
-                Ok(())
-            }
-            FrameKind::GoAway | FrameKind::Other | FrameKind::ResetStream => Ok(()),
+            FrameKind::Settings => self.settings(from, piece),
+            FrameKind::GoAway | FrameKind::Other | FrameKind::ResetStream => {}
         }
+        Ok(piece.len())
     }
 
     fn complete(
@@ -139,7 +143,7 @@ impl Http2 {
     ) -> Result<(), ObserverFailure> {
         match frame.kind {
             FrameKind::Data => {
-                self.data(from, frame.stream, &[], at)?;
+                self.streams.receiving(from, frame.stream)?;
                 self.end_message(from, frame, at);
                 Ok(())
             }
@@ -150,43 +154,29 @@ impl Http2 {
             }
             FrameKind::ResetStream => self.reset(from, frame.stream, at),
             FrameKind::GoAway if from == Direction::ToAgent => {
-                self.go_away(frame.last_stream, at);
+                self.streams.go_away(frame.last_stream, at);
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
+    /// Returns how much of the piece was read.
     fn data(
         &mut self,
         from: Direction,
         id: u32,
         piece: &[u8],
         at: Instant,
-    ) -> Result<(), ObserverFailure> {
-        let Some(Stream { live, .. }) = self.stream(id)? else {
-            return Ok(());
+        limit: &mut DecodeLimit,
+    ) -> Result<usize, ObserverFailure> {
+        let Some(Stream { live, .. }) = self.streams.receiving(from, id)? else {
+            return Ok(piece.len());
         };
-        let may_come = match from {
-            Direction::ToProvider => !live.request_done,
-            Direction::ToAgent => live.responding && !live.response_done,
-        };
-        match (may_come, from) {
-            (false, _) => return Err(ObserverFailure::Http2Malformed),
-            _ if piece.is_empty() => {}
-            (true, Direction::ToProvider) => live.request_body(piece, at),
-            (true, Direction::ToAgent) => live.response_body(piece, at),
-        }
-        Ok(())
-    }
-
-    /// The agent's stream, or None when it is closed, was skipped, or is a pushed one. A stream
-    /// that the agent has never opened means that the two directions are out of step.
-    fn stream(&mut self, id: u32) -> Result<Option<&mut Stream>, ObserverFailure> {
-        if is_agents(id) && id > self.last_opened {
-            return Err(ObserverFailure::Http2Malformed);
-        }
-        Ok(self.streams.get_mut(&id))
+        Ok(match from {
+            Direction::ToProvider => live.read_request(piece, at, limit),
+            Direction::ToAgent => live.read_response(piece, at, limit),
+        })
     }
 
     /// Takes the table sizes out of SETTINGS: what one side announces binds the encoder of the
@@ -213,10 +203,12 @@ impl Http2 {
             Direction::ToProvider if !is_agents(first.stream) => {
                 return Err(ObserverFailure::Http2Malformed);
             }
-            Direction::ToProvider if first.stream > self.last_opened => {
+            Direction::ToProvider if first.stream > self.streams.last_opened => {
                 self.request(block, first, at)?
             }
-            Direction::ToProvider => self.data(from, first.stream, &[], at)?,
+            Direction::ToProvider => {
+                self.streams.receiving(from, first.stream)?;
+            }
             Direction::ToAgent => self.response(block, first, at)?,
         }
         self.end_message(from, first, at);
@@ -225,24 +217,20 @@ impl Http2 {
 
     fn request(&mut self, block: Block, first: Frame, at: Instant) -> Result<(), ObserverFailure> {
         let (head, is_connect) = block.into_request(self.open.listed())?;
-        self.last_opened = first.stream;
-        if self.streams.len() == MAX_STREAMS {
+        self.streams.last_opened = first.stream;
+        if self.streams.is_full() {
             self.record
                 .record(Fact::ObserverFailed(ObserverFailure::Limit));
             return Ok(());
         }
         let live = Live::open(&mut *self.open, &head, first.begun);
-        if first.stream > self.last_served {
-            live.close(ExchangeEnd::ProviderReset, at);
-        } else {
-            self.streams
-                .insert(first.stream, Stream { live, is_connect });
-        }
+        self.streams
+            .open(first.stream, Stream { live, is_connect }, at);
         Ok(())
     }
 
     fn response(&mut self, block: Block, first: Frame, at: Instant) -> Result<(), ObserverFailure> {
-        let Some(Stream { live, is_connect }) = self.stream(first.stream)? else {
+        let Some(Stream { live, is_connect }) = self.streams.get(first.stream)? else {
             return Ok(());
         };
         if live.response_done {
@@ -267,11 +255,10 @@ impl Http2 {
 
     /// Takes note of END_STREAM.
     fn end_message(&mut self, from: Direction, frame: Frame, at: Instant) {
-        let Some(Stream { live, .. }) = self
-            .streams
-            .get_mut(&frame.stream)
-            .filter(|_| frame.ends_stream())
-        else {
+        if !frame.ends_stream() {
+            return;
+        }
+        let Ok(Some(Stream { live, .. })) = self.streams.get(frame.stream) else {
             return;
         };
         match from {
@@ -287,41 +274,19 @@ impl Http2 {
                 Direction::ToProvider => ExchangeEnd::Truncated,
                 Direction::ToAgent => ExchangeEnd::AgentGone,
             };
-            self.close(frame.stream, otherwise, at);
+            self.streams.close(frame.stream, otherwise, at);
         }
     }
 
     /// RST_STREAM. A provider that has answered may reset the rest of the request (section 8.1).
     fn reset(&mut self, from: Direction, id: u32, at: Instant) -> Result<(), ObserverFailure> {
-        self.stream(id)?;
+        self.streams.get(id)?;
         let end = match from {
             Direction::ToProvider => ExchangeEnd::AgentGone,
             Direction::ToAgent => ExchangeEnd::ProviderReset,
         };
-        self.close(id, end, at);
+        self.streams.close(id, end, at);
         Ok(())
-    }
-
-    /// GOAWAY: streams above the last one were not and will not be served (section 6.8).
-    fn go_away(&mut self, last_served: u32, at: Instant) {
-        self.last_served = self.last_served.min(last_served);
-        // Taking a map apart costs as much as it holds, even when nothing is beyond the place.
-        if self
-            .streams
-            .last_key_value()
-            .is_none_or(|(last, _)| *last <= self.last_served)
-        {
-            return;
-        }
-        for (_, stream) in self.streams.split_off(&self.last_served.saturating_add(1)) {
-            stream.live.close(ExchangeEnd::ProviderReset, at);
-        }
-    }
-
-    fn close(&mut self, id: u32, otherwise: ExchangeEnd, at: Instant) {
-        if let Some(stream) = self.streams.remove(&id) {
-            stream.live.close(otherwise, at);
-        }
     }
 
     /// Stops reading for good and gives the buffers back.
@@ -329,20 +294,23 @@ impl Http2 {
         self.state = state;
         self.agent = Side::new(Frames::of_agent(), &self.memory, Listed::default());
         self.provider = Side::new(Frames::of_provider(), &self.memory, Listed::default());
-        for (_, stream) in std::mem::take(&mut self.streams) {
-            stream.live.close(end, at);
-        }
+        self.streams.close_all(end, at);
     }
 }
 
 impl Observer for Http2 {
-    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: Instant) {
-        if self.state != State::Reading {
-            return;
-        }
-        if let Err(failure) = self.read(direction, bytes, at) {
+    fn read(&mut self, direction: Direction, bytes: &[u8], at: Instant) -> usize {
+        let mut rest = bytes;
+        if self.state == State::Reading
+            && let Err(failure) = self.read_frames(direction, &mut rest, at)
+        {
             self.leave(State::Lost, ExchangeEnd::Lost, at);
             self.record.record(Fact::ObserverFailed(failure));
+        }
+        if self.state == State::Reading {
+            bytes.len() - rest.len()
+        } else {
+            bytes.len()
         }
     }
 
@@ -361,10 +329,7 @@ impl Observer for Http2 {
         match self.state {
             State::Lost => false,
             State::Over => true,
-            State::Reading => {
-                let mut streams = self.streams.values();
-                streams.all(|stream| stream.live.is_idle_session()) && !self.agent.is_in_block()
-            }
+            State::Reading => self.streams.are_idle() && !self.agent.is_in_block(),
         }
     }
 
@@ -375,14 +340,6 @@ impl Observer for Http2 {
     }
 }
 
-/// Whether the stream is one that an agent opens (section 5.1.1).
-fn is_agents(id: u32) -> bool {
-    id % 2 == 1
-}
-
-/// Providers allow 100 to 250 streams at a time; those beyond this limit are skipped and counted.
-/// Each costs about 1.5 KB, and all of them end at once with their connection.
-const MAX_STREAMS: usize = 512;
 const SETTINGS_HEADER_TABLE_SIZE: u16 = 0x1;
 
 #[cfg(test)]

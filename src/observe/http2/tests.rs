@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use loona_hpack::Encoder;
 use proptest::prelude::*;
 
+use super::streams::MAX_STREAMS;
 use super::*;
 use crate::observe::transcript::{
     OBSERVED_PROTOCOL, Recording, Transcript, assert_cuts_change_nothing, cut, replay, scatter,

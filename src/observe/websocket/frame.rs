@@ -105,6 +105,14 @@ impl FrameReader {
         }
     }
 
+    /// The last bytes of the piece of payload that was taken last, which come again.
+    pub(super) fn give_back(&mut self, bytes: usize) {
+        if let Some(frame) = &mut self.frame {
+            frame.left += bytes as u64;
+            frame.at = (frame.at + 4 - bytes % 4) % 4;
+        }
+    }
+
     /// Begins a frame when its header is complete. Returns the message that begins with it.
     fn begin(&mut self) -> Result<Option<Part<'static>>, ObserverFailure> {
         let [first, second, rest @ ..] = self.header.as_slice() else {

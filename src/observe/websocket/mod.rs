@@ -10,6 +10,7 @@ mod inflate;
 mod tests;
 
 use super::Direction;
+use super::coding::DecodeLimit;
 use super::memory::Memory;
 use crate::record::ObserverFailure;
 use frame::{FrameReader, Part};
@@ -67,7 +68,8 @@ impl WebSocket {
         }
     }
 
-    /// Reads the next bytes of a direction. After an error nothing more of the connection can be
+    /// Reads the next bytes of a direction, until the limit is reached. Returns how many are read;
+    /// those that are left must come again. After an error nothing more of the connection can be
     /// read.
     ///
     /// # Errors
@@ -77,28 +79,57 @@ impl WebSocket {
     pub(crate) fn read(
         &mut self,
         direction: Direction,
-        mut bytes: &[u8],
+        bytes: &[u8],
+        limit: &mut DecodeLimit,
         messages: &mut impl Messages,
-    ) -> Result<(), ObserverFailure> {
+    ) -> Result<usize, ObserverFailure> {
         let side = match direction {
             Direction::ToProvider => &mut self.agent,
             Direction::ToAgent => &mut self.provider,
         };
         let Side { frames, payload } = side;
-        while let Some(part) = frames.next(&mut bytes)? {
-            payload.take(part, direction, messages)?;
+        let mut rest = bytes;
+        // The end of a message is found behind its last byte: it does not wait for a byte more.
+        while rest.is_empty() || !limit.is_reached() {
+            let before = rest;
+            let Some(part) = frames.next(&mut rest)? else {
+                break;
+            };
+            let unread = payload.take(part, direction, limit, messages)?;
+            frames.give_back(unread);
+            let taken = before.len() - rest.len();
+            rest = before.get(taken - unread..).unwrap_or_default();
+        }
+        Ok(bytes.len() - rest.len())
+    }
+
+    /// Reads all of the bytes of a direction, however long that takes.
+    ///
+    /// # Errors
+    /// As [`WebSocket::read`].
+    pub(crate) fn read_all(
+        &mut self,
+        direction: Direction,
+        mut bytes: &[u8],
+        messages: &mut impl Messages,
+    ) -> Result<(), ObserverFailure> {
+        while !bytes.is_empty() {
+            let read = self.read(direction, bytes, &mut DecodeLimit::default(), messages)?;
+            bytes = bytes.get(read..).unwrap_or_default();
         }
         Ok(())
     }
 }
 
 impl Payload {
+    /// Returns how many bytes at the end of the part are left unread.
     fn take(
         &mut self,
         part: Part<'_>,
         direction: Direction,
+        limit: &mut DecodeLimit,
         messages: &mut impl Messages,
-    ) -> Result<(), ObserverFailure> {
+    ) -> Result<usize, ObserverFailure> {
         match part {
             Part::Begin { is_compressed } => {
                 if is_compressed && self.inflater.is_none() {
@@ -108,19 +139,21 @@ impl Payload {
             }
             Part::Payload(payload) => match &mut self.inflater {
                 Some(inflater) if self.is_compressed => {
-                    inflater.feed(payload, |plain| messages.fragment(direction, plain))?
+                    let mut output = |plain: &[u8]| messages.fragment(direction, plain);
+                    let read = inflater.feed(payload, limit, &mut output)?;
+                    return Ok(payload.len() - read);
                 }
                 _ => messages.fragment(direction, payload),
             },
             Part::End => {
                 if let Some(inflater) = self.inflater.as_mut().filter(|_| self.is_compressed) {
-                    inflater.end_message(|plain| messages.fragment(direction, plain))?;
+                    inflater.end_message(&mut |plain| messages.fragment(direction, plain))?;
                 }
                 messages.end_message(direction);
             }
             Part::Close => messages.close(direction),
         }
-        Ok(())
+        Ok(0)
     }
 }
 

@@ -64,7 +64,7 @@ fn read(
     let mut socket = WebSocket::new(extensions, &Memory::default());
     let mut seen = Seen::default();
     for piece in bytes.chunks(size) {
-        socket.read(direction, piece, &mut seen)?;
+        socket.read_all(direction, piece, &mut seen)?;
     }
     Ok(seen.messages)
 }
@@ -144,6 +144,29 @@ fn compressed_messages_share_their_window_unless_it_was_agreed_otherwise() {
     );
 }
 
+#[test]
+fn a_compressed_message_is_read_in_steps_of_a_few_kib() {
+    let text = format!("{{\"text\":\"{}\"}}", "a long text, ".repeat(5_000));
+    let frames: Vec<u8> = deflated(&[&text, "{}"])
+        .iter()
+        .flat_map(|payload| frame(0xc1, payload, Some(MASK)))
+        .collect();
+    let expected = [format!("ToProvider {text}"), "ToProvider {}".to_owned()];
+    for size in [1, 7, frames.len()] {
+        let mut socket = WebSocket::new("permessage-deflate", &Memory::default());
+        let (mut seen, mut rest, mut most) = (Seen::default(), frames.as_slice(), 0);
+        while !rest.is_empty() {
+            let (before, piece) = (seen.current.len(), &rest[..size.min(rest.len())]);
+            let mut limit = DecodeLimit::default();
+            let read = socket.read(Direction::ToProvider, piece, &mut limit, &mut seen);
+            rest = &rest[read.unwrap()..];
+            most = most.max(seen.current.len().saturating_sub(before));
+        }
+        assert!(seen.messages == expected, "by {size}");
+        assert!((1..=4 << 10).contains(&most), "{most} bytes by {size}");
+    }
+}
+
 trait ConcatFrames {
     fn concat_frames(&self) -> Vec<u8>;
 }
@@ -161,7 +184,7 @@ fn a_window_needs_memory_that_is_there() {
     let memory = Memory::new(1 << 10);
     let mut socket = WebSocket::new("permessage-deflate", &memory);
     let bytes = deflated(&["text"]).concat_frames();
-    let read = socket.read(Direction::ToAgent, &bytes, &mut Seen::default());
+    let read = socket.read_all(Direction::ToAgent, &bytes, &mut Seen::default());
     assert_eq!(read, Err(ObserverFailure::MemoryBudget));
 }
 
@@ -193,7 +216,7 @@ proptest! {
         let whole = |size| {
             let mut socket = WebSocket::new("permessage-deflate", &Memory::default());
             let mut seen = Raw::default();
-            let read = bytes.chunks(size).try_for_each(|piece| socket.read(Direction::ToAgent, piece, &mut seen));
+            let read = bytes.chunks(size).try_for_each(|piece| socket.read_all(Direction::ToAgent, piece, &mut seen));
             // How much of damaged data comes out depends on how much was there at once.
             (read, read.is_ok().then_some(seen.0))
         };

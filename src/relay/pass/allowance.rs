@@ -51,10 +51,10 @@ impl Allowance {
     }
 
     /// Does the work, and subtracts its time from the budget.
-    pub(super) fn spend(&mut self, work: impl FnOnce()) -> Spent {
+    pub(super) fn spend<T>(&mut self, work: impl FnOnce() -> T) -> (T, Spent) {
         let before = (self.clock == Clock::Thread).then(thread_time);
         let start = Instant::now();
-        work();
+        let answer = work();
         let wall = start.elapsed();
         let took = before.map_or(wall, |before| thread_time().saturating_sub(before));
         let is_too_much = match (self.left.checked_sub(took), self.clock) {
@@ -71,7 +71,7 @@ impl Allowance {
             }
             (None, Clock::Thread) => true,
         };
-        Spent { wall, is_too_much }
+        (answer, Spent { wall, is_too_much })
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
     fn pieces(each: Duration, earned: impl Fn(&mut Allowance)) -> usize {
         let mut allowance = Allowance::default();
         let fits = |_: &usize| {
-            let spent = allowance.spend(|| work(each));
+            let ((), spent) = allowance.spend(|| work(each));
             earned(&mut allowance);
             !spent.is_too_much
         };
@@ -153,7 +153,7 @@ mod tests {
         for clock in [Clock::Wall, Clock::Thread] {
             let mut allowance = Allowance { left: BURST, clock };
             for _ in 0..3 {
-                let spent = allowance.spend(|| std::thread::sleep(BURST + PER_CHUNK));
+                let ((), spent) = allowance.spend(|| std::thread::sleep(BURST + PER_CHUNK));
                 assert!(spent.wall > BURST && !spent.is_too_much, "{clock:?}");
             }
             assert_eq!(allowance.clock, Clock::Thread, "{clock:?}");

@@ -159,18 +159,16 @@ impl<'a> Tap<'a> {
                 break;
             }
             let piece = first_piece(rest, self.piece);
-            self.look(|observer| observer.bytes(direction, piece, read.into_std()));
-            seen += piece.len();
+            let observed = self.look(|observer| observer.read(direction, piece, read.into_std()));
+            seen += observed.unwrap_or(piece.len());
         }
         seen
     }
 
-    /// Calls the observer, and drops it when it has taken too long.
-    fn look(&mut self, call: impl FnOnce(&mut dyn Observer)) {
-        let Some(observer) = &mut self.observer else {
-            return;
-        };
-        let spent = self.allowance.spend(|| call(&mut **observer));
+    /// Calls the observer, and drops it when it has taken too long. None without an observer.
+    fn look<T>(&mut self, call: impl FnOnce(&mut dyn Observer) -> T) -> Option<T> {
+        let observer = self.observer.as_mut()?;
+        let (answer, spent) = self.allowance.spend(|| call(&mut **observer));
         self.turn = self.turn.saturating_sub(spent.wall);
         self.piece = match spent.wall {
             short if short < TURN / 8 => (self.piece * 2).min(LARGEST_PIECE),
@@ -184,6 +182,7 @@ impl<'a> Tap<'a> {
             self.record
                 .record(Fact::ObserverFailed(ObserverFailure::TimeBudget));
         }
+        Some(answer)
     }
 }
 
@@ -253,8 +252,8 @@ const TURN: Duration = Duration::from_millis(1);
 /// connection itself waits, for no longer than its allowance lasts.
 const MAX_WAITING_BYTES: usize = 32 << 10;
 
-/// How many bytes the observer gets at once: fewer while it is slow, because a call cannot be
-/// interrupted, and more while it is quick, because observers read complete lines and documents
+/// How many bytes the observer gets at once: fewer while it is slow, because a call ends by itself
+/// only where bytes are decompressed, and more while it is quick, because observers read complete lines and documents
 /// several times as fast as parts of them.
 const FIRST_PIECE: usize = 256;
 const SMALLEST_PIECE: usize = 64;

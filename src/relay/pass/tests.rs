@@ -32,8 +32,9 @@ impl Notes {
 }
 
 impl Observer for Notes {
-    fn bytes(&mut self, direction: Direction, bytes: &[u8], _: std::time::Instant) {
+    fn read(&mut self, direction: Direction, bytes: &[u8], _: std::time::Instant) -> usize {
         self.note(format!("{direction:?} {}", bytes.len()));
+        bytes.len()
     }
 
     fn half_closed(&mut self, direction: Direction, _: std::time::Instant) {
@@ -66,9 +67,9 @@ impl Slow {
 }
 
 impl Observer for Slow {
-    fn bytes(&mut self, direction: Direction, bytes: &[u8], at: std::time::Instant) {
+    fn read(&mut self, direction: Direction, bytes: &[u8], at: std::time::Instant) -> usize {
         self.work(bytes.len());
-        self.notes.bytes(direction, bytes, at);
+        self.notes.read(direction, bytes, at)
     }
 
     fn half_closed(&mut self, direction: Direction, at: std::time::Instant) {
@@ -299,6 +300,66 @@ async fn what_takes_long_to_look_at_is_passed_on_at_once_and_looked_at_in_turns(
         .filter(|note| noted(&[(*note).clone()]) == 0)
         .collect();
     assert_eq!(told, ["ToProvider closed", "ToAgent closed", "Closed"]);
+}
+
+/// Reads at most a hundred bytes at once, and nothing every third time, as if it were still busy with
+/// those before.
+#[derive(Default)]
+struct Hesitant {
+    seen: Arc<Mutex<Vec<(Direction, Vec<u8>)>>>,
+    calls: usize,
+}
+
+impl Observer for Hesitant {
+    fn read(&mut self, direction: Direction, bytes: &[u8], _: std::time::Instant) -> usize {
+        self.calls += 1;
+        let count = if self.calls.is_multiple_of(3) { 0 } else { 100 };
+        let read = &bytes[..count.min(bytes.len())];
+        self.seen.lock().unwrap().push((direction, read.to_vec()));
+        read.len()
+    }
+
+    fn half_closed(&mut self, direction: Direction, _: std::time::Instant) {
+        self.seen
+            .lock()
+            .unwrap()
+            .push((direction, b"closed".into()));
+    }
+
+    fn is_between_exchanges(&self) -> bool {
+        true
+    }
+
+    fn end(&mut self, _: End, _: std::time::Instant) {}
+}
+
+#[test]
+fn what_an_observer_leaves_unread_comes_again_before_anything_else() {
+    let facts = Facts::default();
+    let hesitant = Hesitant::default();
+    let seen = Arc::clone(&hesitant.seen);
+    let mut tap = Tap::new(Some(Box::new(hesitant)), &facts, PassSpan::default());
+    let numbers: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+    tap.of(Direction::ToAgent).passed(&numbers, Instant::now());
+    tap.of(Direction::ToProvider)
+        .passed(b"asked", Instant::now());
+    tap.of(Direction::ToAgent).ended();
+    while !tap.catch_up() {
+        tap.begin_turn();
+    }
+    let mut whole: Vec<(Direction, Vec<u8>)> = Vec::new();
+    for (direction, bytes) in seen.lock().unwrap().drain(..) {
+        match whole.last_mut() {
+            Some((last, all)) if *last == direction && bytes != b"closed" => all.extend(bytes),
+            _ => whole.push((direction, bytes)),
+        }
+    }
+    let expected = [
+        (Direction::ToAgent, numbers),
+        (Direction::ToProvider, b"asked".to_vec()),
+        (Direction::ToAgent, b"closed".to_vec()),
+    ];
+    assert!(whole == expected, "{whole:?}");
 }
 
 /// What happens inside one piece cannot be interrupted.

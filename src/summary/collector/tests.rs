@@ -13,6 +13,7 @@ pub(in crate::summary) fn circumstances() -> Circumstances {
         exit_code: 0,
         scope: "namespace",
         scope_reason: None,
+        scope_failure: None,
         already_running: None,
         ledger: Recorded::File(PathBuf::from("/state/ledger.db")),
         log: PathBuf::from("/home/ann/state/runs/1/log"),
@@ -147,7 +148,11 @@ fn turns_are_counted_by_how_they_ended_and_in_which_conversation() {
     }
     let report = collector.report(circumstances());
     assert_eq!(report.conversations, 2);
-    let turns: Vec<_> = report.runs.iter().map(|(how, count)| (how.as_str(), *count)).collect();
+    let turns: Vec<_> = report
+        .runs
+        .iter()
+        .map(|(how, count)| (how.as_str(), *count))
+        .collect();
     assert_eq!(turns, [("canceled", 1), ("ok", 2)]);
     let mut call = call("m", 0, 1);
     call.usage = TokenUsage::default().with(TokenKind::Input, 1);

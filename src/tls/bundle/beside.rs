@@ -38,7 +38,12 @@ pub fn environment_beside(
         };
         if !copies.contains_key(&theirs) {
             match joined(&theirs, &bundle.ca_only) {
-                Ok(text) => {
+                // Such as a copy of an earlier time.
+                Ok(None) => {
+                    beside.variables.push((name, theirs));
+                    continue;
+                }
+                Ok(Some(text)) => {
                     let copy = bundle
                         .all
                         .with_extension(format!("{}.pem", copies.len() + 1));
@@ -59,14 +64,17 @@ pub fn environment_beside(
     Ok(beside)
 }
 
-/// Both files, one after the other.
-fn joined(theirs: &Path, ours: &Path) -> io::Result<String> {
-    let mut text = fs::read_to_string(theirs)?;
+/// Both files, one after the other; `None` where theirs has all of ours already.
+fn joined(theirs: &Path, ours: &Path) -> io::Result<Option<String>> {
+    let (mut text, ours) = (fs::read_to_string(theirs)?, fs::read_to_string(ours)?);
+    if text.contains(&ours) {
+        return Ok(None);
+    }
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    text.push_str(&fs::read_to_string(ours)?);
-    Ok(text)
+    text.push_str(&ours);
+    Ok(Some(text))
 }
 
 #[cfg(test)]
@@ -105,6 +113,9 @@ mod tests {
         assert_eq!(variables["CURL_CA_BUNDLE"], bundle.all);
         assert_eq!(variables["DENO_CERT"], bundle.ca_only);
         assert!(!variables.contains_key("PIP_CERT"));
+        let again = environment_beside(&bundle, |name| variables.get(name).cloned()).unwrap();
+        let again: BTreeMap<_, _> = again.variables.into_iter().collect();
+        assert_eq!(again["GIT_SSL_CAINFO"], *corp, "it has the CA already");
         let unreadable: Vec<_> = beside.unreadable.iter().map(|(name, _)| name).collect();
         assert_eq!(unreadable, ["PIP_CERT"]);
     }

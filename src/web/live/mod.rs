@@ -1,4 +1,4 @@
-//! What goes on right now, for the page: calls under way, the last that ended, how fast models
+//! What goes on right now, for the page and for `/v1/live`: calls under way, the last that ended, how fast models
 //! generate, handshakes.
 //!
 //! Facts enter, a [`Snapshot`] leaves. All of it is bounded and of this process; what was spent is
@@ -9,19 +9,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::record::{
     Call, Correlated, Cost, Fact, HandshakeFailure, Host, Id, Label as _, Model, Models, Operation,
     Outcome, PathShape, Provider, Quality, Side, Sink, TokenKind, UnreadCall, UnreadReason,
 };
 
+mod answer;
 mod rate;
 
+pub(super) use answer::live;
 pub(super) use rate::{Rates, WINDOW_SECONDS};
 
 use rate::Generation;
 
-/// Takes every fact, and keeps what the page shows of now.
+/// Takes every fact, and keeps what is shown of now.
 #[derive(Debug)]
 pub struct Live {
     models: Arc<Models>,
@@ -46,8 +49,8 @@ pub(super) struct UnreadKind {
     pub(super) reason: UnreadReason,
 }
 
-/// A call that has ended.
-#[derive(Debug, Clone, PartialEq)]
+/// A call that has ended, as `/v1/live` shows it too.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct LastCall {
     /// [`Call::number`].
     pub(super) number: u64,
@@ -56,6 +59,7 @@ pub(super) struct LastCall {
     pub(super) operation: Operation,
     pub(super) model: Model,
     /// The model that answered instead of it, where another one did.
+    #[serde(rename = "served_model", skip_serializing_if = "Option::is_none")]
     pub(super) substituted_by: Option<Model>,
     pub(super) outcome: Outcome,
     pub(super) quality: Quality,
@@ -65,11 +69,17 @@ pub(super) struct LastCall {
     pub(super) cache_read_tokens: u64,
     /// All output, thinking included.
     pub(super) output_tokens: u64,
+    #[serde(
+        rename = "time_to_first_chunk_seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(super) first_chunk_seconds: Option<f64>,
     pub(super) duration_seconds: f64,
     /// Unless it has no price, or only a part of it has.
+    #[serde(rename = "cost_usd")]
     pub(super) cost: Option<Cost>,
     /// Its conversation, as far as that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cascade: Option<Id>,
 }
 
@@ -82,7 +92,7 @@ pub(super) struct Handshakes {
     pub(super) failing: Option<HandshakeFailure>,
 }
 
-/// Everything that the page shows of now.
+/// Everything that is shown of now.
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
     /// Calls under way, by provider.
@@ -220,8 +230,8 @@ fn time(at: SystemTime) -> Timestamp {
     Timestamp::try_from(at).unwrap_or_default()
 }
 
-/// As many as are worth a look.
-const LAST_CALLS: usize = 12;
+/// More than a terminal has lines, in some 30 kB.
+const LAST_CALLS: usize = 100;
 
 /// Kinds that are kept apart: an agent uses a handful, and more would be made up.
 const MAX_UNREAD: usize = 16;

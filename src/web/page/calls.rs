@@ -13,7 +13,7 @@ pub(super) fn table(html: &mut String, view: &View) -> fmt::Result {
         return Ok(());
     }
     begin_table(html, "Last calls", &COLUMNS)?;
-    for call in &view.live.calls {
+    for call in view.live.calls.iter().take(SHOWN) {
         row(html, call)?;
     }
     html.write_str(END_TABLE)
@@ -84,6 +84,9 @@ fn short(id: &str) -> &str {
         .and_then(|(at, _)| id.get(..at))
         .unwrap_or(id)
 }
+
+/// As many as are worth a look beside everything else.
+const SHOWN: usize = 12;
 
 const COLUMNS: [&str; 10] = [
     "Model",

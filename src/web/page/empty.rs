@@ -43,6 +43,9 @@ mod tests {
         assert!(html.contains(command), "{html}");
         let mut html = String::new();
         invitation(&mut html, None).unwrap();
-        assert!(html.contains("gravimeter run -- ") && !html.contains("HTTPS_PROXY"), "{html}");
+        assert!(
+            html.contains("gravimeter run -- ") && !html.contains("HTTPS_PROXY"),
+            "{html}"
+        );
     }
 }

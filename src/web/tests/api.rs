@@ -16,7 +16,7 @@ use crate::web::{Condition, Config};
 
 /// Every route, as the description names it. No conversation is called `{id}`: that answer is an
 /// error of ours.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 11] = [
     "/",
     "/healthz",
     "/icon.svg",
@@ -24,6 +24,7 @@ const PATHS: [&str; 10] = [
     "/readyz",
     "/v1/cascades",
     "/v1/cascades/{id}",
+    "/v1/live",
     "/v1/openapi.json",
     "/v1/quotas",
     "/v1/usage",
@@ -117,7 +118,7 @@ async fn usage_refuses_what_it_cannot_answer() {
     let house = House::open().await;
     for (query, code) in [
         ("by=colour", "invalid_by"),
-        ("since=yesterday", "invalid_since"),
+        ("since=tomorrow", "invalid_since"),
         ("until=%00", "invalid_until"),
         ("by=model&by=model", "repeated_parameter"),
         ("target=http://169.254.169.254/", "unknown_parameter"),

@@ -15,6 +15,7 @@ use crate::record::{
     Provider, Record as _, Side, UnreadCall, UnreadReason,
 };
 use crate::web::feed::MAX_PAGES;
+use crate::web::openapi::OPENAPI;
 
 /// An open page.
 struct Page(Lines<BufReader<TcpStream>>);
@@ -154,6 +155,48 @@ async fn a_page_shows_what_goes_on() {
     house.facts.record(unread("/v9/speak"));
     let kind = "llm.example.com/v9/speak</span> 2 (event_stream)";
     page.shows("unread", kind).await;
+}
+
+#[tokio::test]
+async fn programs_get_what_goes_on_as_json() {
+    let house = House::open().await;
+    for provider in [Provider::CloudCode, Provider::CloudCode, Provider::OpenAi] {
+        house.facts.record(Fact::CallStarted(started(provider)));
+    }
+    for number in 0..150 {
+        house.took(Call {
+            number,
+            ..call("m")
+        });
+    }
+    let answer = house.get("/v1/live").await;
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    let live = answer.json();
+    assert_eq!(live["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(live["ready"], false, "nothing listens yet");
+    assert_eq!(live["in_flight"], serde_json::json!({ "openai": 1 }));
+    let calls = live["calls"].as_array().expect("calls");
+    assert_eq!((calls.len(), &calls[0]["number"]), (100, &149.into()));
+    let described: Value = serde_json::from_str(OPENAPI).expect("JSON");
+    for (schema, value) in [("Live", &live), ("LiveCall", &calls[0])] {
+        let schema = &described["components"]["schemas"][schema];
+        let (named, found) = (&schema["properties"], value.as_object().expect("an object"));
+        let unnamed: Vec<_> = found
+            .keys()
+            .filter(|name| named.get(name.as_str()).is_none())
+            .collect();
+        assert!(unnamed.is_empty(), "{unnamed:?}");
+        let required = schema["required"].as_array().expect("names");
+        let missing: Vec<_> = required
+            .iter()
+            .filter(|name| !found.contains_key(name.as_str().expect("a name")))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+    assert_eq!(
+        house.get("/v1/live?limit=1").await.error_code(),
+        "unknown_parameter"
+    );
 }
 
 #[tokio::test]

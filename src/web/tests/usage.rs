@@ -45,7 +45,16 @@ async fn csv_has_the_figures_of_the_json() {
         ..spent("a,\nb", 1)
     };
     house.took(unpriced);
-    for by in ["model", "day", "hour", "operation", "provider", "cascade"] {
+    for by in [
+        "model",
+        "month",
+        "week",
+        "day",
+        "hour",
+        "operation",
+        "provider",
+        "cascade",
+    ] {
         let path = format!("/v1/usage?by={by}");
         let (sheet, json) = (
             house.ask("GET", &path, &[CSV]).await,

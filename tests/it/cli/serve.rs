@@ -18,6 +18,7 @@ fn serve(home: &Path, words: &[&str]) -> Command {
         .arg(home.join("state"))
         .args(["--web.listen", "127.0.0.1:0", "--capture.redirect", "off"])
         .args(["--capture.connect_listen", "127.0.0.1:0"])
+        .args(["--capture.listen", "127.0.0.1:0"])
         .args(words);
     command
 }

@@ -75,7 +75,9 @@ pub fn text(value: &Value) -> &str {
 /// The metrics of the reference page, and those of the scrape itself.
 pub fn documented() -> BTreeSet<String> {
     let page = fs::read_to_string(root().join("docs/metrics.md")).expect("a page");
-    let names = page
+    // The tables of labels before it have values in the same place.
+    let (_, reference) = page.split_once("## Reference").expect("a reference");
+    let names = reference
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
         .map(|(name, _)| name);

@@ -197,8 +197,8 @@ struct Bomb {
 fn bombs() -> Vec<Bomb> {
     let slow = slow_body();
     let (gzip, zlib) = (gzip(&slow), zlib(&slow));
-    // zstd hands out whole blocks of 128 KiB, which are read without a pause.
-    let zst = zstd(&just_no_bomb(2_500, b" "));
+    // A block of 128 KiB comes out as soon as its last byte is there.
+    let zst = zstd(&slow);
     let nested = self::gzip(&gzip);
     let held = zstd_that_holds_its_window();
     let mut bombs = Vec::new();
@@ -263,6 +263,12 @@ fn bombs() -> Vec<Bomb> {
         "http/1.1",
         REQUEST.to_vec(),
         answer("zstd", &zst),
+    );
+    add(
+        "brotli that is slow to read, from the provider",
+        "http/1.1",
+        REQUEST.to_vec(),
+        answer("br", &brotli(&slow)),
     );
     add(
         "many windows of zstd, from the agent",
@@ -418,6 +424,12 @@ fn zlib(plain: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(plain).expect("memory");
     encoder.finish().expect("memory")
+}
+
+fn brotli(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 20);
+    encoder.write_all(plain).expect("memory");
+    encoder.into_inner()
 }
 
 fn zstd(plain: &[u8]) -> Vec<u8> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::process::Signal;
@@ -13,8 +13,8 @@ use tokio::process::Command;
 
 use crate::kit::agent::Agent;
 use crate::kit::binary::{Binary, PROGRAM, until};
-use crate::kit::read_all;
 use crate::kit::upstream::{Offset, Upstream, begin, enter, finish, go_on};
+use crate::kit::{faketime, read_all};
 use crate::whole;
 use gravimeter::demo::CLOUD_CODE_HOST;
 
@@ -196,7 +196,7 @@ impl Clock {
     async fn start(&self, upstream: &Upstream) -> Binary {
         let mut command = Command::new(PROGRAM);
         command
-            .env("LD_PRELOAD", library())
+            .env("LD_PRELOAD", faketime())
             .env("FAKETIME_TIMESTAMP_FILE", self.file())
             .env("FAKETIME_NO_CACHE", "1");
         // The kernel's monotonic clock cannot be set.
@@ -237,17 +237,4 @@ impl Clock {
         })
         .await;
     }
-}
-
-/// Debian's package `faketime` keeps it in the folder of the architecture.
-fn library() -> PathBuf {
-    let folders = fs::read_dir("/usr/lib").expect("a Debian");
-    let library = folders.filter_map(|folder| {
-        let library = folder.ok()?.path().join("faketime/libfaketimeMT.so.1");
-        Path::exists(&library).then_some(library)
-    });
-    library
-        .into_iter()
-        .next()
-        .expect("Debian's package faketime is installed")
 }

@@ -16,6 +16,8 @@ pub mod pty;
 pub mod upstream;
 pub mod views;
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -35,6 +37,18 @@ pub async fn soon<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), work)
         .await
         .expect("done long before")
+}
+
+/// The library that fakes a program's clock. Debian's package `faketime` keeps it in the folder of
+/// the architecture.
+pub fn faketime() -> PathBuf {
+    let folders = fs::read_dir("/usr/lib").expect("a Debian");
+    let libraries = folders.filter_map(|folder| {
+        let library = folder.ok()?.path().join("faketime/libfaketimeMT.so.1");
+        library.exists().then_some(library)
+    });
+    let library = libraries.into_iter().next();
+    library.expect("Debian's package faketime is installed")
 }
 
 /// Everything up to the end, and whether the end was in order.

@@ -2,15 +2,15 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-
-use super::binary::until;
 
 /// A terminal with one program on it.
 pub struct Pty {
@@ -88,21 +88,57 @@ impl Pty {
         String::from_utf8_lossy(&self.written.lock().expect("no panic")).into_owned()
     }
 
+    /// What a terminal of that size displays of it, line by line.
+    pub fn display(&self, rows: u16, columns: u16) -> String {
+        let size = |cells| NonZeroU16::new(cells).expect("a size");
+        let mut terminal = vt100::Parser::new(size(rows), size(columns), 0);
+        terminal.process(&self.written.lock().expect("no panic"));
+        terminal.screen().contents()
+    }
+
+    /// Waits until a terminal of that size displays something.
+    pub async fn displays(&self, wanted: &str, rows: u16, columns: u16) {
+        let displayed = async || self.display(rows, columns).contains(wanted).then_some(());
+        tokio::select! {
+            () = until(displayed) => {}
+            () = tokio::time::sleep(PATIENCE) => {
+                panic!("{wanted:?} is not displayed: {}", self.display(rows, columns))
+            }
+        }
+    }
+
     /// Waits until something was written.
     pub async fn shows(&self, wanted: &str) {
-        let shown = async || self.screen().contains(wanted).then_some(());
-        tokio::select! {
-            () = until(shown) => {}
-            () = tokio::time::sleep(PATIENCE) => panic!("{wanted:?} was not shown: {:?}", self.screen()),
+        let deadline = Instant::now() + PATIENCE;
+        while !self.screen().contains(wanted) {
+            let now = Instant::now();
+            assert!(
+                now < deadline,
+                "{wanted:?} was not shown: {:?}",
+                self.screen()
+            );
+            tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// The process on the terminal.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for the end; everything that was written.
     pub async fn end(mut self) -> (ExitStatus, String) {
-        let ended = until(async || self.child.try_wait().expect("a child"));
-        let status = tokio::select! {
-            status = ended => status,
-            () = tokio::time::sleep(PATIENCE) => panic!("it does not end: {:?}", self.screen()),
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "it does not end: {:?}",
+                self.screen()
+            );
+            tokio::time::sleep(PAUSE).await;
         };
         let reader = self.reader.take().expect("a reader");
         reader.join().expect("no panic");
@@ -127,5 +163,7 @@ fn resize(terminal: impl std::os::fd::AsFd, rows: u16, columns: u16) {
     tcsetwinsize(terminal, size).expect("a terminal");
 }
 
-/// Long after anything healthy would be done, and before the patience of `until` ends without words.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(50);
+/// Long after anything healthy would be done.
+const PATIENCE: Duration = Duration::from_secs(50);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(5);

@@ -117,13 +117,14 @@ impl OpenObserver for Recorder {
 }
 
 impl Observer for Recording {
-    fn bytes(&mut self, direction: Direction, bytes: &[u8], _: Instant) {
+    fn read(&mut self, direction: Direction, bytes: &[u8], _: Instant) -> usize {
         let seen = &mut self.seen.lock().expect("no panic")[self.at];
         match direction {
             _ if !self.keep => {}
             Direction::ToAgent => seen.received.extend_from_slice(bytes),
             Direction::ToProvider => seen.sent.extend_from_slice(bytes),
         }
+        bytes.len()
     }
 
     fn half_closed(&mut self, direction: Direction, _: Instant) {

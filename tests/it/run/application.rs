@@ -47,7 +47,15 @@ async fn its_language_server_is_followed_and_its_own_connections_stay_whole() {
 
     let json = stage.json();
     let log = &outcome.language_server.log;
-    assert_eq!(json["calls"], log.calls.len(), "{json}");
+    let tally = &outcome.language_server.tally;
+    let received: u64 = tally
+        .models
+        .values()
+        .map(|model| model.tokens.total())
+        .sum();
+    let counted = json["tokens"].as_object().expect("an object").values();
+    let counted: u64 = counted.filter_map(Value::as_u64).sum();
+    assert_eq!(counted, received, "{json}");
     assert_eq!(json["conversations"], USERS, "{json}");
     let turns = json["runs"].as_object().expect("an object").values();
     let turns: u64 = turns.filter_map(Value::as_u64).sum();
@@ -79,7 +87,45 @@ async fn its_language_server_is_followed_and_its_own_connections_stay_whole() {
     let groups = kept["groups"].as_array().expect("a list");
     let named = groups.iter().filter(|group| group["cascade"].is_string());
     assert_eq!(named.count() as u64, USERS, "{kept}");
-    assert_eq!(kept["totals"]["calls"], log.calls.len(), "{kept}");
+    assert_eq!(kept["totals"]["total_tokens"], received, "{kept}");
+}
+
+/// What is started then hands everything to the process that runs already, whose environment and
+/// connections are made.
+#[tokio::test]
+async fn one_that_runs_already_is_named() {
+    let stage = Stage::new();
+    let program = stage.path("antigravity");
+    fs::write(&program, "#!/bin/sh\n").expect("written");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("ours");
+    let program = program.to_str().expect("UTF-8");
+    let mut before = stage
+        .as_user()
+        .args([
+            "bash",
+            "-c",
+            "exec -a /usr/share/antigravity/antigravity sleep 1000",
+        ])
+        .spawn()
+        .expect("it runs");
+    let named = format!("process {})", before.id());
+    let doctor = || gravimeter(&stage, &["doctor", "run", program]);
+    // For a moment it is still called otherwise.
+    until(async || doctor().contains(&named).then_some(())).await;
+    let output = stage.run(&[program]).output().expect("it runs");
+    before.kill().expect("it runs");
+    before.wait().expect("it ends");
+    let said = err(&output);
+    let (warning, summary) = said.split_once('\n').expect("two lines");
+    assert!(
+        warning.contains(&named) && warning.contains("unobserved"),
+        "{said}"
+    );
+    assert!(
+        summary.contains(&named) && summary.contains("taken over"),
+        "{said}"
+    );
+    assert_eq!(stage.json()["already_running"], before.id(), "{said}");
 }
 
 /// A program of this name, which is all that a person types.
@@ -91,10 +137,11 @@ fn application(stage: &Stage) -> std::path::PathBuf {
             "conversations": USERS,
             "rounds": MESSAGES,
             "stays": true,
-            "patience_ms": 30_000,
+            "patience_ms": 3_000,
             "pause_ms": 5,
             "upload_bytes": 512,
             "backoff_ms": 1,
+            "abort_percent": 0,
         },
     });
     let script = format!(

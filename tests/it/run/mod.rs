@@ -21,20 +21,20 @@ use tempfile::TempDir;
 use crate::kit::binary::PROGRAM;
 
 /// The host of the stand-in provider.
-const HOST: &str = "daily-cloudcode-pa.googleapis.com";
+pub const HOST: &str = "daily-cloudcode-pa.googleapis.com";
 
 /// An ordinary user of every Debian: `nobody`.
-const USER: u32 = 65_534;
+pub(crate) const USER: u32 = 65_534;
 
 /// A provider, and a home for an ordinary user.
-struct Stage {
+pub(crate) struct Stage {
     folder: TempDir,
     provider: Child,
     address: String,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("ours");
         let home = folder.path().join("home");
@@ -59,12 +59,12 @@ impl Stage {
         self.folder.path().join(name)
     }
 
-    fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.path("home")
     }
 
     /// A command that is still to be named, run as an ordinary user with a clean environment.
-    fn as_user(&self) -> Command {
+    pub(crate) fn as_user(&self) -> Command {
         let mut command = Command::new("setpriv");
         if rustix::process::geteuid().is_root() {
             let user = USER.to_string();
@@ -83,7 +83,7 @@ impl Stage {
 
     /// The words of `gravimeter run` with the provider in the place of the real one, in front of
     /// further flags and the program.
-    fn words(&self, scope: &str) -> Vec<String> {
+    pub(crate) fn words(&self, scope: &str) -> Vec<String> {
         [
             self.path("gravimeter").to_str().expect("UTF-8"),
             "run",
@@ -101,7 +101,7 @@ impl Stage {
     }
 
     /// `gravimeter run` by the CONNECT proxy.
-    fn run(&self, program: &[&str]) -> Command {
+    pub(crate) fn run(&self, program: &[&str]) -> Command {
         let mut command = self.as_user();
         command.args(self.words("proxy")).arg("--").args(program);
         command
@@ -112,7 +112,7 @@ impl Stage {
     }
 
     /// What `--json` has written.
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let text = fs::read_to_string(self.json_path()).expect("a report");
         serde_json::from_str(&text).expect("JSON")
     }
@@ -126,7 +126,7 @@ impl Drop for Stage {
 }
 
 /// The stand-in provider, which is asked for every answer by the request itself.
-fn start_provider(folder: &Path) -> (Child, String) {
+pub fn start_provider(folder: &Path) -> (Child, String) {
     let mut provider = Command::new(PROGRAM)
         .args(["demo-provider", "--root"])
         .arg(folder.join("root.pem"))
@@ -142,7 +142,7 @@ fn start_provider(folder: &Path) -> (Child, String) {
 }
 
 /// A call by curl that costs what `directive` says.
-fn call(directive: &str) -> Vec<String> {
+pub(crate) fn call(directive: &str) -> Vec<String> {
     let body = format!(
         r#"{{"model":"gemini-3-pro","request":{{"contents":[{{"role":"user","parts":[{{"text":"demo: {directive}"}}]}}]}}}}"#
     );
@@ -162,14 +162,14 @@ fn call(directive: &str) -> Vec<String> {
     .to_vec()
 }
 
-fn borrowed(words: &[String]) -> Vec<&str> {
+pub(crate) fn borrowed(words: &[String]) -> Vec<&str> {
     words.iter().map(String::as_str).collect()
 }
 
-fn err(output: &Output) -> String {
+pub(crate) fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn out(output: &Output) -> String {
+pub(crate) fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

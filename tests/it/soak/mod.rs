@@ -6,6 +6,7 @@
 mod idle;
 mod leak;
 mod long;
+mod runs;
 mod starved;
 
 use std::io::Write as _;

@@ -77,16 +77,10 @@ impl Told {
 
     /// Returns whether the agent should be asked.
     fn take(&mut self, seconds: f64, call: &mut Call) -> bool {
-        let Arrival {
-            named_by,
-            is_open,
-            facts,
-            after,
-        } = self.state.correlate(call, self.at(seconds));
-        self.facts.extend(facts);
-        let facts = self.state.record_call(call, named_by, self.at(seconds));
-        self.facts.extend(facts);
-        self.facts.extend(after);
+        let now = self.at(seconds);
+        let Arrival { named_by, is_open } = self.state.correlate(call, now);
+        self.state.record_call(call, named_by, now);
+        self.facts.extend(self.state.take_facts());
         is_open
     }
 
@@ -102,20 +96,19 @@ impl Told {
     }
 
     fn summary(&mut self, seconds: f64, summaries: &[Summary]) {
-        let facts = self.state.summaries(summaries, self.at(seconds));
-        self.facts.extend(facts);
+        self.state.summaries(summaries, self.at(seconds));
+        self.facts.extend(self.state.take_facts());
     }
 
     fn join(&mut self, seconds: f64, ids: &JoinedIds) {
-        let facts = self.state.join(ids, self.at(seconds));
-        self.facts.extend(facts);
+        self.state.join(ids, self.at(seconds));
+        self.facts.extend(self.state.take_facts());
     }
 
     fn update_from(&mut self, source: UpdateSource, seconds: f64, cascade: &str, update: &Update) {
-        let facts = self
-            .state
+        self.state
             .update(&id(cascade), update, source, self.at(seconds));
-        self.facts.extend(facts);
+        self.facts.extend(self.state.take_facts());
     }
 
     fn update(&mut self, seconds: f64, cascade: &str, update: &Update) {
@@ -123,18 +116,18 @@ impl Told {
     }
 
     fn tick(&mut self, seconds: f64) {
-        let facts = self.state.tick(self.at(seconds));
-        self.facts.extend(facts);
+        self.state.tick(self.at(seconds));
+        self.facts.extend(self.state.take_facts());
     }
 
     fn delete(&mut self, seconds: f64, cascade: &str) {
-        let facts = self.state.delete(&id(cascade), self.at(seconds));
-        self.facts.extend(facts);
+        self.state.delete(&id(cascade), self.at(seconds));
+        self.facts.extend(self.state.take_facts());
     }
 
     fn unfollow(&mut self, seconds: f64) {
-        let facts = self.state.unfollow(self.at(seconds));
-        self.facts.extend(facts);
+        self.state.unfollow(self.at(seconds));
+        self.facts.extend(self.state.take_facts());
     }
 
     /// Everything that was stated since the last time, in words; what came from the traffic is left

@@ -1,46 +1,38 @@
-//! The process of pasta, and what it has started.
+//! The process that makes a namespace and keeps it: pasta or unshare, and what it has started.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::inside;
-use super::obstacle::Obstacle;
+use crate::capture::Obstacle;
 
-/// A running pasta, at the head of a process group of its own.
+/// A running holder, at the head of a process group of its own.
 #[derive(Debug)]
-pub(super) struct Pasta {
+pub(super) struct Holder {
     child: Child,
     /// What it and its child have said. A file and not a pipe, because it is not read while they run.
     words: File,
 }
 
-impl Pasta {
-    /// Starts pasta with `program` (our own executable) inside, which gets `socket` as its standard
-    /// input and the addresses to listen on. `path` is where programs are searched.
+impl Holder {
+    /// Starts `command`, which gets `socket` as its standard input. `path` is where programs are
+    /// searched.
     pub(super) fn start(
-        program: &Path,
-        listen: &[SocketAddr],
+        mut command: Command,
         path: &OsStr,
         socket: UnixStream,
     ) -> Result<Self, Obstacle> {
-        let words = memfd_create("pasta", MemfdFlags::CLOEXEC).map(File::from);
+        let words = memfd_create("words", MemfdFlags::CLOEXEC).map(File::from);
         let words = words.map_err(|errno| Obstacle::of_system(errno.into()))?;
-        let child = Command::new("pasta")
-            .args(["--foreground", "--quiet", "--config-net", "--"])
-            .arg(program)
-            .args(inside::COMMAND)
-            .args(listen.iter().map(ToString::to_string))
+        let child = command
             .env("PATH", path)
             .stdin(OwnedFd::from(socket))
             .stdout(Stdio::null())
@@ -48,7 +40,7 @@ impl Pasta {
             // The terminal's signals are for the program that runs inside.
             .process_group(0)
             .spawn()
-            .map_err(|error| Obstacle::of_start("pasta", &error))?;
+            .map_err(|error| Obstacle::of_start(command.get_program(), &error))?;
         Ok(Self { child, words })
     }
 
@@ -59,8 +51,8 @@ impl Pasta {
         !matches!(waitid(own, looking), Ok(None))
     }
 
-    /// Waits a moment for its end, then kills it; also its child, which an early end of pasta may
-    /// have left behind.
+    /// Waits a moment for its end, then kills it; also its child, which an early end may have left
+    /// behind.
     pub(super) fn end(&mut self) {
         let deadline = Instant::now() + END_LIMIT;
         while !self.has_ended() && Instant::now() < deadline {
@@ -71,7 +63,7 @@ impl Pasta {
         let _ = self.child.wait();
     }
 
-    /// What was said, without the words about a missing system logger.
+    /// What was said, without pasta's words about a missing system logger.
     pub(super) fn words(&self) -> String {
         let mut bytes = Vec::new();
         let mut words = &self.words;
@@ -90,5 +82,5 @@ impl Pasta {
 const END_LIMIT: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
-/// More than any error of pasta has.
+/// More than any error of pasta or unshare has.
 const MAX_WORDS: u64 = 8 << 10;
