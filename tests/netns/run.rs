@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::house::{FIRST, HOST, Provider, SECOND, root_file, wait_for};
 use crate::stage::{
-    OPERATOR, PROGRAM, PROVIDER_V4, PROVIDER_V6, as_user, on_stage, root, shell_as, text,
+    OPERATOR, PROGRAM, PROVIDER_V4, PROVIDER_V6, STATE, as_user, on_stage, root, shell_as, text,
 };
 
 pub(crate) const HOME: &str = "/var/lib/ann";
@@ -274,8 +274,9 @@ pub(crate) fn after_any_kill_nothing_is_left() {
             root(&format!("rm -f {HOME}/go"));
             let child = background(&after);
             root(&format!("pkill -9 -u {OPERATOR} -f '{party}'"));
+            // By its name: the words of its command line are gone before it has ended.
             wait_for("the end of pasta", || {
-                let pasta = format!("pgrep -r R,S,D -u {OPERATOR} -f '^pasta '");
+                let pasta = format!("pgrep -r R,S,D -u {OPERATOR} '^(pasta|passt)'");
                 !shell_as("root", &pasta).status.success()
             });
             root(&format!("touch {HOME}/go"));

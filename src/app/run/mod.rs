@@ -20,7 +20,7 @@ use crate::export::diagnostics::Diagnostics;
 use crate::launch::foreground::{Ending, Environment, Executable, Foreground};
 use crate::relay::forward;
 use crate::summary::{Circumstances, Collector, Recorded, Report};
-use crate::tls::bundle::environment_beside;
+use crate::tls::{self, bundle::environment_beside};
 
 pub(crate) use folder::RunFolder;
 pub(crate) use scope::Scope;
@@ -55,6 +55,8 @@ pub(crate) async fn run(
     diagnostics: Option<Diagnostics>,
 ) -> Result<(Ending, Report), Error> {
     let open_files = process::harden_beside_program()?;
+    // Meanwhile the namespace is made.
+    tls::prepare();
     let own = std::env::current_exe().map_err(Error::OwnProgram)?;
     let mut way = Way::open(&request, &own, &config).await?;
     let collector = Arc::new(Collector::default());
@@ -91,7 +93,6 @@ pub(crate) async fn run(
     };
     let ran: Result<_, Error> = ran.await;
     let duration = started.elapsed();
-    let failure = way.failure();
     let ledger = Arc::clone(app.ledger());
     let (foreground, ending) = match ran {
         Ok((foreground, ending)) => (Some(foreground), Ok(ending)),
@@ -115,7 +116,7 @@ pub(crate) async fn run(
         exit_code: ending.exit_code(),
         scope: way.name(),
         scope_reason: way.reason(),
-        scope_failure: failure,
+        scope_failure: way.failure(),
         already_running: request.already_running,
         ledger: match ledger.unavailable() {
             Some(why) => Recorded::Nowhere(why.to_owned()),

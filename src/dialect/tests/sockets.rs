@@ -1,7 +1,10 @@
 //! Replays the fixtures of WebSockets, as HTTP/1.1 upgrades to them and over HTTP/2.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use loona_hpack::Encoder;
 
 use super::*;
@@ -277,4 +280,32 @@ fn responses_without_end_are_bounded() {
     });
     assert_eq!(seen["calls"].as_array().unwrap().len(), 32);
     assert_eq!(seen["failures"].as_array().unwrap().len(), 68);
+}
+
+/// Messages are compressed by the socket alone. One that is compressed in itself is read, but not
+/// without end.
+#[test]
+fn a_message_that_is_compressed_in_itself_is_read_up_to_a_limit() {
+    let (case, turns) = socket("api");
+    for (blanks, failures) in [(1 << 10, 0), (32 << 10, 1)] {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        write!(encoder, "{{{:blanks$}}}", "").unwrap();
+        let payload = encoder.finish().unwrap();
+        let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        let message = [&[0x82, 126], &length[..], &payload].concat();
+        let facts = case.stated(Alpn::Http1, |observer, at| {
+            for (direction, bytes) in &turns[..2] {
+                observer.bytes(*direction, bytes, at);
+            }
+            observer.bytes(Direction::ToProvider, &message, at);
+        });
+        let is_failure = |fact: &&Fact| {
+            **fact == Fact::ObserverFailed(crate::record::ObserverFailure::DecodeBudget)
+        };
+        assert_eq!(
+            facts.iter().filter(is_failure).count(),
+            failures,
+            "{blanks} blanks"
+        );
+    }
 }
