@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use super::call::{EXCHANGE_BYTES, LiveCall};
 use super::notices::LiveNotice;
+use super::realtime::RealtimeUpgrade;
 use super::session::Upgrade;
 use super::unread::Unread;
-use super::{Recognised, is_private, listed, provider_of, realtime, recognise};
+use super::{Recognised, is_private, listed, provider_of, recognise};
 use crate::observe::exchange::{Exchange, Listed, OpenExchange, RequestHead};
 use crate::observe::framing::Framing;
 use crate::observe::guard::Guarded;
@@ -89,7 +90,7 @@ impl OpenExchange for Exchanges {
                 record,
                 self.memory.clone(),
             )),
-            Some(Recognised::Realtime(opened)) => Box::new(realtime::Upgrade::new(
+            Some(Recognised::Realtime(opened)) => Box::new(RealtimeUpgrade::new(
                 opened,
                 head,
                 self.connection.clone(),

@@ -108,7 +108,7 @@ impl ReadBody for Reply {
 }
 
 /// The request that opens a session, until it is answered. If it is refused, it was no call.
-pub(super) struct Upgrade(Option<Shared>);
+pub(super) struct RealtimeUpgrade(Option<Shared>);
 
 /// What all calls of a session have in common.
 struct Shared {
@@ -120,7 +120,7 @@ struct Shared {
     share: Share,
 }
 
-impl Upgrade {
+impl RealtimeUpgrade {
     /// `share` is the memory of the session, beside that of its calls.
     pub(super) fn new(
         realtime: RealtimeHead,
@@ -139,7 +139,7 @@ impl Upgrade {
     }
 }
 
-impl Exchange for Upgrade {
+impl Exchange for RealtimeUpgrade {
     fn read_request(&mut self, bytes: &[u8], _: Instant, _: &mut DecodeLimit) -> usize {
         bytes.len()
     }
