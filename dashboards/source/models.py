@@ -210,6 +210,13 @@ def _tokens() -> Band:
             {"{{model}}": ratio(calls.rate("cost_usd_total", by="model"), calls.rate("calls_total", by="model"))},
             "currencyUSD",
         ),
+        bars(
+            "AI credits",
+            "Credits of GitHub per minute that answers say they took of a plan of Copilot.",
+            {"{{model}}": calls.per_minute("ai_credits_total", by="model")},
+            "short",
+            nothing="none",
+        ),
     )
 
 

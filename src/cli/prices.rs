@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::flags::ConfigFlags;
 use super::terminal_width;
-use crate::pricing::{Line, Listed, Prices, Rates};
+use crate::pricing::{Line, Listed, Prices, Rates, SearchPrice};
 use crate::record::{Label as _, TokenKind};
 use crate::term::grid::{Column, Grid};
 use update::Update;
@@ -142,6 +142,11 @@ fn rows(listed: Listed<'_>) -> Vec<Row<'_>> {
 /// Prices are texts: a JSON number could not be relied on to keep its digits.
 fn object(listed: Listed<'_>) -> Value {
     let Listed { line, origin } = listed;
+    let (each, per_call) = match line.web_search {
+        Some(SearchPrice::PerCall(price)) => (None, Some(price.to_string())),
+        Some(SearchPrice::PerSearch(price)) => (Some(price.to_string()), None),
+        None => (None, None),
+    };
     let tiers = line.tiers.iter().map(|tier| {
         let mut object = prices_of(&tier.rates);
         object.insert(
@@ -158,7 +163,8 @@ fn object(listed: Listed<'_>) -> Value {
         "tiers": tiers.collect::<Vec<_>>(),
         "factors": line.factors.0.iter().map(|(condition, factor)| (condition.to_string(), factor.to_string().into()))
             .collect::<Map<_, Value>>(),
-        "usd_per_thousand_web_searches": line.web_search.map(|price| price.to_string()),
+        "usd_per_thousand_web_searches": each,
+        "usd_per_thousand_searching_calls": per_call,
         "source": line.source,
         "via": line.via,
         "as_of": line.as_of.to_string(),
@@ -233,6 +239,7 @@ gemini-3*                   gcp.gemini  2027-01-01      2         0.2           
             "tiers": [{"above_input_tokens": 200_000,
                        "cache_read": "0.2", "input": "4", "output": "12.5", "thinking": "12.5", "tool_input": "4"}],
             "factors": {"batch": "0.5", "us": "1.1"}, "usd_per_thousand_web_searches": "10",
+            "usd_per_thousand_searching_calls": null,
             "source": "https://example.com/a", "via": "https://example.com/b", "as_of": "2026-11-24", "table": "file",
         });
         assert_eq!(prices().lines().map(object).collect::<Vec<_>>(), [expected]);

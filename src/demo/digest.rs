@@ -1,6 +1,6 @@
 //! The hash by which each side of the demo proves to the other that a body arrived as it was sent.
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use http::HeaderName;
 
 /// Carries [`sha256`] of the body as it stands on the wire: after the content coding, before the
@@ -22,6 +22,11 @@ pub(super) fn sha256_raw(bytes: &[u8]) -> [u8; 32] {
         .zip(digest(&SHA256, bytes).as_ref())
         .for_each(|(to, from)| *to = *from);
     out
+}
+
+/// SHA-1 as bytes, which the handshake of a WebSocket asks for. It protects nothing.
+pub(super) fn sha1(bytes: &[u8]) -> Vec<u8> {
+    digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref().to_vec()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod pki;
 mod server;
 mod tally;
 mod usage;
+mod websocket;
 
 pub mod agent;
 pub mod provider;

@@ -127,7 +127,7 @@ where
     // A client that leaves in the middle is part of the demo; what it cost is booked by the body
     // that was dropped.
     let _ = builder
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
         .await;
 }
 

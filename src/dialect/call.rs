@@ -4,26 +4,24 @@
 //! panicked, a process that shuts down). What could not be read is recorded once for each call and
 //! lowers the quality of its figures.
 
+mod ended;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::aliases::is_substitution;
-use super::answer::{AnswerHead, Fed, Said};
+use super::CallHead;
+use super::answer::{AnswerHead, Fed, ReadBody, Said};
 use super::contents::Contents;
 use super::limits::{self, Limit};
 use super::request::ReadRequestBody;
 use super::response::Response;
-use super::verdict::Evidence;
-use super::{CallHead, provider_of};
 use crate::observe::Connection;
 use crate::observe::coding::DecodeLimit;
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
 use crate::observe::memory::Share;
 use crate::record::{
-    Call, CallIds, CallStarted, ContentChunks, Correlation, Cost, Fact, ModalitySplits, Model,
-    ObserverFailure, Operation, Record, Reported, Timing, TokenUsage, TraceParent, Turn,
-    UsageTotal,
+    CallStarted, ContentChunks, Fact, Model, ObserverFailure, Operation, Record, TraceParent,
 };
 
 /// A call in progress.
@@ -40,6 +38,8 @@ pub(super) struct LiveCall {
     /// In a box, because an agent may send many requests that are not answered.
     response: Option<Box<Response>>,
     begun: Instant,
+    /// Whether a request of the agent has begun it, so that its answer has been waited for.
+    is_asked: bool,
     /// The last time that anything was seen.
     last: Instant,
     contents: Option<Contents>,
@@ -129,6 +129,7 @@ impl LiveCall {
             head: call,
             response: None,
             begun: at,
+            is_asked: true,
             last: at,
             contents: None,
             failed: false,
@@ -153,6 +154,24 @@ impl LiveCall {
         if self.response.is_none() {
             self.answer(None, head, at);
         }
+    }
+
+    /// The same call, which the provider has begun by itself: nobody has waited for its answer.
+    pub(super) fn unasked(mut self) -> Self {
+        self.is_asked = false;
+        self
+    }
+
+    /// Takes an answer that was read elsewhere, as far as it has come.
+    pub(super) fn reply(&mut self, reply: Box<dyn ReadBody>, head: &ResponseHead, at: Instant) {
+        self.last = at;
+        self.response = Some(Box::new(Response::new(None, head, reply)));
+    }
+
+    /// Takes note of a part with content of an answer that is read elsewhere.
+    pub(super) fn content(&mut self, at: Instant) {
+        self.last = at;
+        self.contents(1, at);
     }
 
     /// Whether the answer has come to the mark with which it ends.
@@ -249,111 +268,6 @@ impl LiveCall {
         response.map_or_else(Said::default, |response| response.body.said(now))
     }
 
-    fn call(&self, end: ExchangeEnd, unreadable: bool, said: &Said) -> Call {
-        let response = self.response.as_deref();
-        let rate_limit = response.and_then(|response| response.rate_limit(said));
-        let ids = CallIds {
-            provider_trace: said.trace.clone(),
-            response: said.response.clone(),
-            ..self.request.ids()
-        };
-        let evidence = Evidence {
-            operation: self.operation(),
-            status: said
-                .status
-                .or(response.and_then(|response| response.status)),
-            rate_limited: rate_limit.is_some(),
-            error_in_answer: said.error.is_some(),
-            has_usage: !said.usage.is_unreported(),
-            is_sound: said.is_sound,
-            has_ended: response.is_some_and(|response| response.body.is_whole(end)),
-            unreadable,
-            end,
-        };
-        Call {
-            number: self.number,
-            provider: self.head.provider,
-            host: self.connection.host.clone(),
-            operation: evidence.operation,
-            model: self.model(),
-            counted_as: None,
-            reasoning_level: self.request.reasoning_level().cloned(),
-            served_model: said.served_model.clone(),
-            is_substituted: self.is_substituted(said),
-            outcome: evidence.outcome(),
-            status: evidence.status,
-            streamed: self.is_streamed(),
-            finish_reason: said.finish_reason.clone(),
-            rate_limit,
-            usage: said.usage,
-            modalities: said.modalities.within(&said.usage.counts()),
-            quality: evidence.quality(),
-            reported: response.map_or_else(Reported::default, |response| response.reported(said)),
-            cost: None,
-            timing: self.timing(),
-            port: self.connection.port,
-            parent: self.parent,
-            trace: None,
-            setup: self.connection.setup.clone(),
-            correlation: Correlation {
-                cascade: None,
-                method: self.request.method(),
-            },
-            ids,
-            turn: Turn {
-                end: said.turn_end,
-                ..self.request.turn()
-            },
-        }
-    }
-
-    /// Whether another model has answered than the one that was asked. A gateway of the user's own
-    /// calls its models what it likes.
-    fn is_substituted(&self, said: &Said) -> bool {
-        let is_known = provider_of(&self.connection.host).is_some();
-        let served = said.served_model.as_ref().filter(|_| is_known);
-        served.is_some_and(|served| is_substitution(self.head.provider, &self.model(), served))
-    }
-
-    /// The part of the exchange that another model answered, as a call of its own: its tokens have
-    /// another price, and its times are those of the whole. A cost that the provider reports is of
-    /// the whole, so this part adds nothing to it.
-    fn part_of(&self, call: &Call, model: Model, usage: TokenUsage) -> Call {
-        Call {
-            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
-            served_model: Some(model.clone()),
-            is_substituted: false,
-            model,
-            usage,
-            modalities: ModalitySplits::default(),
-            finish_reason: None,
-            reported: Reported {
-                cost: call.reported.cost.map(|_| Cost::default()),
-                service_tier: call.reported.service_tier,
-                inference_geo: call.reported.inference_geo.clone(),
-                ..Reported::default()
-            },
-            setup: None,
-            turn: Turn::default(),
-            timing: Timing {
-                time_to_first_chunk: None,
-                content_duration: None,
-                ..call.timing
-            },
-            ..call.clone()
-        }
-    }
-
-    /// How the total compares with its parts, if the answer reports any of them.
-    fn total(&self, said: &Said) -> Option<UsageTotal> {
-        let is_answer = self
-            .response
-            .as_ref()
-            .is_some_and(|response| response.is_answer(said));
-        let reports = said.total != UsageTotal::Absent || !said.usage.is_unreported();
-        (is_answer && reports).then_some(said.total)
-    }
-
     /// The body can say what a generation is for; the path alone decides on other operations.
     fn operation(&self) -> Operation {
         match self.head.operation {
@@ -366,21 +280,6 @@ impl LiveCall {
         self.response
             .as_ref()
             .is_some_and(|response| response.is_stream())
-    }
-
-    fn timing(&self) -> Timing {
-        let several = self
-            .contents
-            .filter(|contents| contents.several && self.is_streamed());
-        Timing {
-            started_at: self.connection.wall_clock(self.begun),
-            duration: self.last.saturating_duration_since(self.begun),
-            time_to_first_chunk: self
-                .contents
-                .map(|contents| contents.first.saturating_duration_since(self.begun)),
-            content_duration: several
-                .map(|contents| contents.last.saturating_duration_since(contents.first)),
-        }
     }
 }
 

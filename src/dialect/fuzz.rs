@@ -29,6 +29,7 @@ pub fn fuzz_dialects(bytes: &[u8]) {
         "chatgpt.com",
         "bedrock-runtime.us-east-1.amazonaws.com",
         "localhost",
+        "api.mistral.ai",
     ];
     let Some(host) = hosts
         .iter()

@@ -16,6 +16,8 @@ pub(super) struct HeadLimits {
     pub(super) keys: &'static [KeyLimit],
     /// The names of those of plans, in lower case.
     pub(super) plan_fields: &'static [&'static str],
+    /// Endings of the names of those that are called by what they limit, in lower case.
+    pub(super) plan_endings: &'static [&'static str],
     /// The limits of plans that a head tells of.
     pub(super) plans: fn(&ResponseHead) -> Vec<Limit>,
 }
@@ -25,6 +27,7 @@ impl HeadLimits {
     pub(super) const NONE: Self = Self {
         keys: &[],
         plan_fields: &[],
+        plan_endings: &[],
         plans: |_| Vec::new(),
     };
 
@@ -73,7 +76,7 @@ impl KeyLimit {
 }
 
 /// What is left of one limit.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Limit {
     /// What it limits.
     pub(super) scope: Scope,
@@ -86,10 +89,12 @@ pub(super) struct Limit {
 }
 
 /// What a limit limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Scope {
     /// All models of an account together, as plans do.
     Account,
+    /// What the provider calls so: mostly one model.
+    Named(Model),
     /// The model that was asked, as limits of API keys do.
     Model,
 }
@@ -100,6 +105,7 @@ impl Limit {
     pub(super) fn quota(self, provider: Provider, model: Option<&Model>) -> Option<Quota> {
         let model = match self.scope {
             Scope::Account => Model::all(),
+            Scope::Named(name) => name,
             Scope::Model => model?.clone(),
         };
         Some(Quota {
@@ -148,7 +154,7 @@ const TOO_MANY_REQUESTS: u16 = 429;
 
 /// The part that is left of a limit which counts something: `None` where a number is missing, or
 /// the limit is nothing.
-fn ratio(remaining: Option<&str>, limit: Option<&str>) -> Option<f64> {
+pub(super) fn ratio(remaining: Option<&str>, limit: Option<&str>) -> Option<f64> {
     let limit = number(limit?).filter(|limit| *limit > 0.0)?;
     Some((number(remaining?)? / limit).clamp(0.0, 1.0))
 }
@@ -169,14 +175,21 @@ pub(super) fn shown(of: HeadLimits, fields: &[(&'static str, &str)]) -> Vec<Stri
     use crate::observe::exchange::Fields;
     use crate::record::Label as _;
 
-    let listed = fields.iter().map(|(name, value)| {
-        assert!(of.fields().any(|field| field == *name), "{name} is listed");
-        (*name, (*value).to_owned())
+    let owned = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
+    let (listed, others): (Vec<_>, Vec<_>) = fields
+        .iter()
+        .map(owned)
+        .partition(|(name, _)| of.fields().any(|field| field == *name));
+    let by_ending = others.into_iter().map(|(name, value)| {
+        let is_listed = of.plan_endings.iter().any(|ending| name.ends_with(ending));
+        assert!(is_listed, "{name} is listed");
+        (name.to_owned(), value)
     });
     let head = ResponseHead {
         status: 200,
         fields: Fields {
-            listed: listed.collect(),
+            listed,
+            by_ending: by_ending.collect(),
             ..Fields::default()
         },
     };

@@ -57,6 +57,7 @@ mod observer;
 mod ollama;
 mod openai;
 mod providers;
+mod realtime;
 mod reports;
 mod request;
 mod response;
@@ -78,6 +79,7 @@ use crate::record::{Host, Model, Operation, Provider};
 use answer::{AnswerHead, ReadBody};
 use limits::HeadLimits;
 use notices::ReadNotice;
+use realtime::RealtimeHead;
 use request::ReadRequestBody;
 
 pub use gemini::quota;
@@ -117,8 +119,10 @@ enum Recognised {
     Call(CallHead),
     /// It calls no model, but reports calls, models or quotas.
     Notice(Notice),
-    /// It opens a WebSocket for calls like this one.
+    /// It opens a WebSocket for calls like this one, one after another.
     Session(CallHead),
+    /// It opens a WebSocket for a talk with a model.
+    Realtime(RealtimeHead),
 }
 
 /// What the head of a call says of it.
@@ -181,21 +185,25 @@ fn provider_of(host: &Host) -> Option<Provider> {
 
 /// The header fields and query parameters that all dialects together read.
 fn listed() -> Listed {
-    static LISTED: LazyLock<(Vec<&str>, Vec<&str>)> = LazyLock::new(|| {
-        let (mut fields, mut query) = (Vec::new(), Vec::new());
+    static LISTED: LazyLock<[Vec<&str>; 3]> = LazyLock::new(|| {
+        let (mut fields, mut endings, mut query) = (Vec::new(), Vec::new(), Vec::new());
         for dialect in DIALECTS {
             fields.extend(dialect.listed.fields);
             fields.extend(dialect.limits.fields());
+            endings.extend(dialect.listed.endings);
+            endings.extend(dialect.limits.plan_endings);
             query.extend(dialect.listed.query);
         }
-        for names in [&mut fields, &mut query] {
+        for names in [&mut fields, &mut endings, &mut query] {
             names.sort_unstable();
             names.dedup();
         }
-        (fields, query)
+        [fields, endings, query]
     });
+    let [fields, endings, query] = &*LISTED;
     Listed {
-        fields: &LISTED.0,
-        query: &LISTED.1,
+        fields,
+        endings,
+        query,
     }
 }

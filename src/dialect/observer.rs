@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::call::{EXCHANGE_BYTES, LiveCall};
 use super::notices::LiveNotice;
+use super::realtime::RealtimeUpgrade;
 use super::session::Upgrade;
 use super::unread::Unread;
 use super::{Recognised, is_private, listed, provider_of, recognise};
@@ -88,6 +89,13 @@ impl OpenExchange for Exchanges {
                 self.connection.clone(),
                 record,
                 self.memory.clone(),
+            )),
+            Some(Recognised::Realtime(opened)) => Box::new(RealtimeUpgrade::new(
+                opened,
+                head,
+                self.connection.clone(),
+                record,
+                self.share()?,
             )),
             Some(Recognised::Notice(notice)) => {
                 Box::new(LiveNotice::new(&notice, head, record, self.share()?))

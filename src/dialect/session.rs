@@ -21,6 +21,17 @@ use crate::record::{Fact, ObserverFailure, Record};
 /// The header field in which the provider says how messages are compressed.
 pub(super) const EXTENSIONS: &str = "sec-websocket-extensions";
 
+/// The header field by which an agent asks for another protocol; `:protocol` of HTTP/2 is read as
+/// one.
+pub(super) const UPGRADE: &str = "upgrade";
+
+/// Whether a request is to open a WebSocket: a GET, or over HTTP/2 an extended CONNECT (RFC 8441).
+pub(super) fn opens_socket(head: &RequestHead) -> bool {
+    let protocol = head.fields.get(UPGRADE);
+    protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+        && matches!(head.method.as_str(), "CONNECT" | "GET")
+}
+
 /// What all calls of a WebSocket have in common.
 struct Shared {
     call: CallHead,

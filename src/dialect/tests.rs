@@ -522,7 +522,6 @@ fn the_page_of_providers_is_complete() {
         let families = [
             "anthropic-ratelimit-",
             "x-ratelimit-",
-            "x-codex-",
             "x-quota-snapshot-",
             "x-usage-ratelimit-",
         ];
@@ -530,6 +529,10 @@ fn the_page_of_providers_is_complete() {
             .into_iter()
             .find(|family| field.starts_with(family));
         assert!(page.contains(family.expect("a family")), "{field}");
+    }
+    for ending in listed().endings {
+        let last = ending.rsplit_once("ary-").map_or(*ending, |(_, part)| part);
+        assert!(page.contains(last), "{ending}");
     }
     for field in [reports::PROCESSING_MS, reports::INVOCATION_LATENCY] {
         assert!(page.contains(field), "{field}");

@@ -6,6 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::costs::CostMetrics;
+use super::credits::CreditMetrics;
 use super::exemplars::{Exemplar, TracedHistograms, observe};
 use super::labels::{
     ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit, ByTotal, ByUnread,
@@ -49,6 +50,7 @@ pub(super) struct CallMetrics {
     usage_totals: Family<ByTotal, Counter>,
     unread: Family<ByUnread, Counter>,
     costs: CostMetrics,
+    credits: CreditMetrics,
     provider_time: ProviderTimeMetrics,
     substitutions: SubstitutionMetrics,
 }
@@ -150,6 +152,7 @@ impl CallMetrics {
             usage_totals,
             unread,
             costs: CostMetrics::declare(registry),
+            credits: CreditMetrics::declare(registry),
             provider_time: ProviderTimeMetrics::declare(registry),
             substitutions: SubstitutionMetrics::declare(registry),
         }
@@ -259,6 +262,7 @@ impl CallMetrics {
         self.count(call, &model);
         self.time(call, &model);
         self.provider_time.ended(call, &model);
+        self.credits.ended(call, &model);
         if let Some(substitution) = self.models.substitution(call) {
             self.substitutions.add(&substitution);
         }

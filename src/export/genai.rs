@@ -51,7 +51,9 @@ pub fn operation_name(
         }
         Operation::Autocomplete | Operation::TextCompletion => Some("text_completion"),
         Operation::Embeddings => Some("embeddings"),
-        Operation::ImageGeneration | Operation::WebSearch => Some(GENERATE_CONTENT),
+        Operation::ImageGeneration | Operation::Transcription | Operation::WebSearch => {
+            Some(GENERATE_CONTENT)
+        }
         Operation::CountTokens => None,
     }
 }

@@ -10,6 +10,7 @@ mod calls;
 mod cascades;
 mod connections;
 mod costs;
+mod credits;
 pub mod diagnostics;
 mod exemplars;
 pub mod genai;

@@ -305,13 +305,14 @@ impl Ledger {
             model: self.models.name(call),
             provider: call.provider,
         };
-        let record = CallRecord::from(call);
         let substitution = self.models.substitution(call);
+        let record = CallRecord {
+            substituted_by: substitution.map(|one| one.served_model),
+            ..CallRecord::from(call)
+        };
         let mut memory = self.memory();
-        if let Some(one) = substitution {
-            memory
-                .substitutions
-                .add(&served, &one.served_model, one.calls);
+        if let Some(answered) = &record.substituted_by {
+            memory.substitutions.add(&served, answered, 1);
         }
         memory.sums.add(&served, &record.sums());
         memory

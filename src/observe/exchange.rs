@@ -49,6 +49,8 @@ pub(crate) struct Fields {
     /// The fields of [`Listed`] in the order in which they came, those with short values of visible
     /// ASCII characters.
     pub listed: Vec<(&'static str, String)>,
+    /// Those whose names have one of [`Listed::endings`], in lower case, with their values.
+    pub by_ending: Vec<(String, String)>,
 }
 
 impl Fields {
@@ -67,6 +69,9 @@ impl Fields {
 pub(crate) struct Listed {
     /// Names of header fields, in lower case.
     pub fields: &'static [&'static str],
+    /// Endings of further names (`-limit-name`), in lower case, where a provider makes names up as
+    /// it goes. Only names that begin with `x-` are taken.
+    pub endings: &'static [&'static str],
     /// Pairs of a query (`alt=sse`) of which it is noted that they are there.
     pub query: &'static [&'static str],
 }
@@ -75,9 +80,27 @@ impl Listed {
     /// What any HTTP message may have is enough.
     pub(crate) const NOTHING: Self = Self {
         fields: &[],
+        endings: &[],
         query: &[],
     };
+
+    /// The listed ending that a name has, if it may be taken for that.
+    pub(crate) fn ending_of(&self, name: &[u8]) -> Option<&'static str> {
+        let is_own = name.len() <= MAX_NAME_BYTES
+            && name
+                .get(..2)
+                .is_some_and(|start| start.eq_ignore_ascii_case(b"x-"));
+        let has = |ending: &&&str| {
+            let start = name.len().checked_sub(ending.len());
+            let end = start.and_then(|start| name.get(start..));
+            end.is_some_and(|end| end.eq_ignore_ascii_case(ending.as_bytes()))
+        };
+        self.endings.iter().find(has).copied().filter(|_| is_own)
+    }
 }
+
+/// The longest name that is taken for its ending; known ones have some forty bytes.
+const MAX_NAME_BYTES: usize = 96;
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -42,11 +42,20 @@ pub(super) fn take_field(fields: &mut Fields, name: &[u8], value: &[u8], listed:
         fields.trace_parent = TraceParent::parse(value);
     } else if let Some(name) = listed.fields.iter().find(|name| is(name))
         && fields.listed.len() < MAX_LISTED_FIELDS
-        && value.len() <= MAX_LISTED_BYTES
-        && value.iter().all(|byte| (0x20..0x7f).contains(byte))
+        && is_short_and_visible(value)
     {
         fields.listed.push((name, text(value, MAX_LISTED_BYTES)));
+    } else if listed.ending_of(name).is_some()
+        && fields.by_ending.len() < MAX_LISTED_FIELDS
+        && is_short_and_visible(value)
+    {
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        fields.by_ending.push((name, text(value, MAX_LISTED_BYTES)));
     }
+}
+
+fn is_short_and_visible(value: &[u8]) -> bool {
+    value.len() <= MAX_LISTED_BYTES && value.iter().all(|byte| (0x20..0x7f).contains(byte))
 }
 
 /// Adds the codings that a `content-encoding` lists, as long as there is room for more.
@@ -138,6 +147,7 @@ mod tests {
 
     const LISTED: Listed = Listed {
         fields: &["x-trace-id"],
+        endings: &["-limit-name"],
         query: &["alt=sse"],
     };
     const TRACED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -182,6 +192,9 @@ mod tests {
             ("RETRY-AFTER", " 17 "),
             ("X-Trace-Id", "8a37738c23d62245"),
             ("TraceParent", TRACED),
+            ("X-Some-Limit-Name", "Some"),
+            ("Some-Limit-Name", "SECRET"),
+            ("x-limit-name-of-some", "SECRET"),
             ("Authorization", "Bearer SECRET"),
             ("Cookie", "SECRET"),
         ] {
@@ -193,6 +206,7 @@ mod tests {
             retry_after_seconds: Some(17),
             trace_parent: TraceParent::parse(TRACED.as_bytes()),
             listed: vec![("x-trace-id", "8a37738c23d62245".into())],
+            by_ending: vec![("x-some-limit-name".into(), "Some".into())],
         };
         assert_eq!(fields, expected);
         assert!(fields.trace_parent.is_some());
@@ -222,8 +236,10 @@ mod tests {
         assert_eq!(fields.get("x-trace-id"), Some("b"), "the last one counts");
         for _ in 0..1000 {
             take_field(&mut fields, b"x-trace-id", b"c", LISTED);
+            take_field(&mut fields, b"x-other-limit-name", b"c", LISTED);
         }
         assert_eq!(fields.listed.len(), MAX_LISTED_FIELDS);
+        assert_eq!(fields.by_ending.len(), MAX_LISTED_FIELDS);
     }
 
     #[test]

@@ -179,6 +179,33 @@ mod tests {
     }
 
     #[test]
+    fn searches_may_be_paid_for_by_the_call_that_makes_them() {
+        let searches = |web_searches| Reported {
+            server_tools: ServerTools {
+                web_searches,
+                web_fetches: None,
+            },
+            ..Reported::default()
+        };
+        let terms = "web_search_per_call = 35";
+        for (made, expected) in [
+            (None, 10_000),
+            (Some(0), 10_000),
+            (Some(1), 35_010_000),
+            (Some(4), 35_010_000),
+        ] {
+            assert_eq!(cost(terms, &searches(made)), Some(expected), "{made:?}");
+        }
+        let both = "[[price]]\nmodels = [\"m\"]\ninput = 1\nweb_search = 10\nweb_search_per_call = 35\n\
+            source = \"https://example.com\"\nas_of = 2026-11-24\n";
+        let [flaw] = read(both).unwrap_err().try_into().unwrap();
+        assert!(
+            flaw.message.starts_with("searches have a price already"),
+            "{flaw:?}"
+        );
+    }
+
+    #[test]
     fn what_is_no_factor_is_refused_with_its_key() {
         let flaws = |terms: &str| {
             let text = format!(

@@ -6,6 +6,7 @@ use jiff::civil::Date;
 
 use super::amount::{Amount, Price};
 use super::factor::Factors;
+use super::search::SearchPrice;
 use crate::record::{Cost, Label as _, PerKind, Provider, Reported, TokenKind, TokenUsage};
 
 /// The price of some models from a day on.
@@ -24,8 +25,8 @@ pub struct Line {
     pub tiers: Vec<Tier>,
     /// What these prices are multiplied by.
     pub factors: Factors,
-    /// What a search of the web by the provider's own tool costs: for a thousand of them.
-    pub web_search: Option<Price>,
+    /// What searches of the web by the provider's own tool cost.
+    pub web_search: Option<SearchPrice>,
     /// Who says so.
     pub source: String,
     /// Where that was read, when not at the source itself.
@@ -132,7 +133,7 @@ impl Line {
         let searches = reported.server_tools.web_searches.unwrap_or(0);
         let searches = match searches {
             0 => Amount::default(),
-            _ => self.web_search?.of_thousands(searches),
+            _ => self.web_search?.of(searches),
         };
         Some(tokens.plus(searches).rounded())
     }

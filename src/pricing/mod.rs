@@ -13,6 +13,7 @@ mod import;
 mod line;
 mod prices;
 mod read;
+mod search;
 mod stage;
 mod values;
 mod write;
@@ -23,6 +24,7 @@ pub use import::{Difference, Import, ImportError, ImportFormat, import};
 pub use line::{Line, Pattern, Rates, Tier};
 pub use prices::{Implausible, Listed, Origin, Prices, Table};
 pub use read::{Flaw, read};
+pub use search::SearchPrice;
 pub use stage::Priced;
 
 /// Where prices come from.

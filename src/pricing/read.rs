@@ -7,10 +7,10 @@ use std::ops::Range;
 use jiff::civil::Date;
 use toml::de::{DeTable, DeValue};
 
-use super::amount::Price;
 use super::factor::{Condition, Factor, Factors};
 use super::line::{Line, Pattern, Rates, Tier};
 use super::prices::Table;
+use super::search::{PER_CALL, PER_SEARCH, SearchPrice};
 use super::values::{RATE, Value, date, decimal, kind, models, price, provider, tokens, url};
 use crate::record::{Label as _, Provider};
 
@@ -72,7 +72,7 @@ struct Draft {
     rates: Rates,
     tiers: Vec<Tier>,
     factors: Factors,
-    web_search: Option<Price>,
+    web_search: Option<SearchPrice>,
 }
 
 impl Reader<'_> {
@@ -153,7 +153,13 @@ impl Reader<'_> {
             "via" => draft.via = Some(url(given)?),
             "tiers" => draft.tiers = self.tiers(given)?,
             "factors" => draft.factors = self.factors(given)?,
-            "web_search" => draft.web_search = Some(price(given)?),
+            PER_CALL | PER_SEARCH if draft.web_search.is_some() => {
+                return Err(format!(
+                    "searches have a price already: keep one of {PER_SEARCH} and {PER_CALL}"
+                ));
+            }
+            PER_CALL => draft.web_search = Some(SearchPrice::PerCall(price(given)?)),
+            PER_SEARCH => draft.web_search = Some(SearchPrice::PerSearch(price(given)?)),
             _ => {
                 let kind = kind(name).ok_or_else(|| {
                     format!("there is no such key: write {KEYS}, or a kind of token")
@@ -301,4 +307,4 @@ const TIERS: &str = "tiers = [{ above_input_tokens = 200_000, input = 4.00, outp
 const FACTORS: &str = "factors = { batch = 0.5, flex = 0.5, priority = 2, ultrafast = 6, fast = 2, us = 1.1 }, with what this line has of them";
 
 /// What a line may have beside prices.
-const KEYS: &str = "models, provider, from, tiers, factors, web_search (for a thousand searches), source, via, as_of";
+const KEYS: &str = "models, provider, from, tiers, factors, web_search (for a thousand searches), web_search_per_call (for a thousand calls that search), source, via, as_of";

@@ -46,8 +46,8 @@ impl Line {
                 factors.map(|(condition, factor)| (condition.as_str(), factor.to_string()));
             put("factors", table(factors));
         }
-        if let Some(price) = self.web_search {
-            put("web_search", price.to_string());
+        if let Some(searches) = self.web_search {
+            put(searches.key(), searches.of_a_thousand().to_string());
         }
         put("source", quoted(&self.source));
         if let Some(via) = &self.via {

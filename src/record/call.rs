@@ -83,6 +83,8 @@ label! {
         ImageGeneration => "image_generation",
         /// Continuing a text from a prompt, without a conversation.
         TextCompletion => "text_completion",
+        /// Writing down what somebody says.
+        Transcription => "transcription",
         /// A search on the web through the model.
         WebSearch => "web_search",
     }

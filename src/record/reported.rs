@@ -45,7 +45,7 @@ label! {
         Other => "other",
         /// Before others.
         Priority => "priority",
-        /// With capacity that was bought in advance (OpenAI).
+        /// With capacity that was bought in advance (OpenAI; Vertex AI's provisioned throughput).
         Scale => "scale",
         /// The usual tier of Anthropic and Google.
         Standard => "standard",

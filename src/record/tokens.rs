@@ -17,10 +17,11 @@ label! {
         Input => "input",
         /// Input read from the provider's prompt cache.
         CacheRead => "cache_read",
-        /// Input written to the provider's prompt cache for five minutes, or for a time that is not
-        /// reported.
+        /// Input written to the provider's prompt cache for less than an hour (Anthropic: five
+        /// minutes, OpenAI: thirty), or for a time that is not reported.
         CacheWrite5m => "cache_write_5m",
-        /// Input written to the provider's prompt cache for an hour, which costs more.
+        /// Input written to the provider's prompt cache for an hour or more (Anthropic: one hour,
+        /// OpenAI: twelve), which has a price of its own.
         CacheWrite1h => "cache_write_1h",
         /// Input that tool results added on the provider's side.
         ToolInput => "tool_input",

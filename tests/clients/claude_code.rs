@@ -4,17 +4,19 @@ use serde_json::Value;
 
 use crate::client::{CLAUDE, Client, Route, documents};
 use crate::provider::{Call, Coding, Form, Setting, Tokens, USE_SUBAGENT, USE_TOOL};
-use crate::run::{Run, calls_of_conversation};
+use crate::run::Run;
+use crate::work::Work;
 
 /// A text, a tool with its result, and a subagent, in each coding. It speaks HTTP/1.1 alone.
 pub(crate) fn calls_and_subagents(route: Route) {
     let run = Run::start(route);
     let codings = [Coding::Brotli, Coding::Gzip, Coding::Zstd];
-    for (coding, prompt, expected) in [
-        (codings[0], "say hello", 1),
-        (codings[1], USE_TOOL, 2),
+    let mut all_work = Vec::new();
+    for (coding, prompt, expected, runs) in [
+        (codings[0], "say hello", 1, 1),
+        (codings[1], USE_TOOL, 2, 1),
         // The subagent works in the background, and its end is one more turn.
-        (codings[2], USE_SUBAGENT, 4),
+        (codings[2], USE_SUBAGENT, 4, 2),
     ] {
         let setting = Setting {
             coding,
@@ -23,22 +25,24 @@ pub(crate) fn calls_and_subagents(route: Route) {
         let (said, calls) = run.calls(setting, |client| claude(client, prompt, ANTHROPIC));
         assert_eq!(calls.len(), expected, "{prompt}: {said}");
         check_output(&said, &calls);
-        let all_calls = run.providers.served().calls.len() as u64;
-        let session = said["session_id"].as_str().expect("a session");
-        assert_eq!(
-            calls_of_conversation(session, all_calls),
-            calls.len(),
-            "{session}"
-        );
+        let work = Work {
+            agent: "claude-code",
+            conversation: said["session_id"].as_str().expect("a session").to_owned(),
+            calls,
+            runs,
+        };
+        work.check();
+        all_work.push(work);
     }
-    run.finish(&codings.map(|coding| (Form::Http1, coding)));
+    let spans = run.finish(&codings.map(|coding| (Form::Http1, coding)));
+    all_work.iter().for_each(|work| work.check_spans(&spans));
 }
 
 /// The same model at other providers, with their paths and framings. Before its first call, it asks
 /// some of them for a token of each model that it may use: calls that it does not count itself.
 pub(crate) fn at_other_providers(route: Route) {
     let run = Run::start(route);
-    for variables in [BEDROCK, GOOGLE_CLOUD, VERTEX_AI] {
+    for variables in [AWS, BEDROCK, FOUNDRY, GOOGLE_CLOUD, MANTLE, VERTEX_AI] {
         let setting = Setting::default();
         let (said, calls) = run.calls(setting, |client| claude(client, USE_TOOL, variables));
         let calls: Vec<_> = calls.into_iter().filter(|call| call.is_stream).collect();
@@ -51,11 +55,22 @@ pub(crate) fn at_other_providers(route: Route) {
 pub(crate) type Variables = &'static [(&'static str, &'static str)];
 
 pub(crate) const ANTHROPIC: Variables = &[("ANTHROPIC_API_KEY", "key")];
+const AWS: Variables = &[
+    ("CLAUDE_CODE_USE_ANTHROPIC_AWS", "1"),
+    ("ANTHROPIC_AWS_API_KEY", "key"),
+    ("ANTHROPIC_AWS_WORKSPACE_ID", "workspace"),
+    ("AWS_REGION", "us-east-1"),
+];
 const BEDROCK: Variables = &[
     ("CLAUDE_CODE_USE_BEDROCK", "1"),
     ("AWS_REGION", "us-east-1"),
     ("AWS_ACCESS_KEY_ID", "id"),
     ("AWS_SECRET_ACCESS_KEY", "key"),
+];
+const FOUNDRY: Variables = &[
+    ("CLAUDE_CODE_USE_FOUNDRY", "1"),
+    ("ANTHROPIC_FOUNDRY_API_KEY", "key"),
+    ("ANTHROPIC_FOUNDRY_RESOURCE", "customer"),
 ];
 const GOOGLE_CLOUD: Variables = &[
     ("CLAUDE_CODE_USE_ANTHROPIC_GOOGLE_CLOUD", "1"),
@@ -63,6 +78,12 @@ const GOOGLE_CLOUD: Variables = &[
     ("ANTHROPIC_GOOGLE_CLOUD_LOCATION", "us"),
     ("ANTHROPIC_GOOGLE_CLOUD_PROJECT", "project"),
     ("ANTHROPIC_GOOGLE_CLOUD_WORKSPACE_ID", "workspace"),
+];
+const MANTLE: Variables = &[
+    ("CLAUDE_CODE_USE_MANTLE", "1"),
+    ("AWS_REGION", "us-east-1"),
+    ("AWS_ACCESS_KEY_ID", "id"),
+    ("AWS_SECRET_ACCESS_KEY", "key"),
 ];
 const VERTEX_AI: Variables = &[
     ("CLAUDE_CODE_USE_VERTEX", "1"),

@@ -6,32 +6,36 @@ use crate::client::{CODEX, Client, Route, documents};
 use crate::provider::{
     ACCOUNT, Call, Coding, Form, Setting, Tokens, USE_SUBAGENT, USE_TOO_MUCH, USE_TOOL,
 };
-use crate::run::{Run, calls_of_conversation};
+use crate::run::Run;
 use crate::stage::root;
+use crate::work::Work;
 
 /// Its default: a socket for each conversation, and all calls of it one after another. It opens the
 /// socket with a request that generates nothing and is no call.
 pub(crate) fn over_websocket(route: Route) {
     let run = Run::start(route);
+    let mut all_work = Vec::new();
     for deflate in [false, true] {
         let setting = Setting {
             deflate,
             ..Setting::default()
         };
         for (prompt, expected) in PROMPTS {
-            work(&run, setting, prompt, expected, &[]);
+            all_work.push(work(&run, setting, prompt, expected, &[]));
         }
     }
-    run.finish(&[
+    let spans = run.finish(&[
         (Form::WebSocket, Coding::Identity),
         (Form::WebSocketDeflated, Coding::Identity),
     ]);
+    all_work.iter().for_each(|work| work.check_spans(&spans));
 }
 
 /// Where sockets are turned off: a POST for each call, answered by events.
 pub(crate) fn over_events(route: Route) {
     let run = Run::start(route);
     let codings = [Coding::Gzip, Coding::Zstd];
+    let mut all_work = Vec::new();
     for http2 in [false, true] {
         for coding in codings {
             let setting = Setting {
@@ -40,16 +44,17 @@ pub(crate) fn over_events(route: Route) {
                 ..Setting::default()
             };
             for (prompt, expected) in PROMPTS {
-                work(&run, setting, prompt, expected, &by_events(API));
+                all_work.push(work(&run, setting, prompt, expected, &by_events(API)));
             }
         }
     }
-    run.finish(&[
+    let spans = run.finish(&[
         (Form::Http1, codings[0]),
         (Form::Http1, codings[1]),
         (Form::Http2, codings[0]),
         (Form::Http2, codings[1]),
     ]);
+    all_work.iter().for_each(|work| work.check_spans(&spans));
 }
 
 /// With a login at ChatGPT: another host, another path, and requests that are compressed.
@@ -69,19 +74,19 @@ pub(crate) fn signed_in_at_chatgpt(route: Route) {
 const PROMPTS: [(&str, usize); 3] = [(USE_TOOL, 2), (USE_TOO_MUCH, 3), (USE_SUBAGENT, 4)];
 
 /// Leads it through a prompt and compares what it has counted itself.
-fn work(run: &Run, setting: Setting, prompt: &str, expected: usize, options: &[String]) {
+fn work(run: &Run, setting: Setting, prompt: &str, expected: usize, options: &[String]) -> Work {
     let (said, calls) = run.calls(setting, |client| codex(client, prompt, options));
     assert_eq!(calls.len(), expected, "{prompt}: {said:#?}");
     let of_type = |kind: &str| said.iter().rfind(|event| event["type"] == kind);
     let thread = &of_type("thread.started").expect("a thread")["thread_id"];
-    let all_calls = run.providers.served().calls.len() as u64;
     // A subagent names the conversation of the one that has started it.
-    let thread = thread.as_str().expect("an id");
-    assert_eq!(
-        calls_of_conversation(thread, all_calls),
-        expected,
-        "{thread}"
-    );
+    let work = Work {
+        agent: "codex",
+        conversation: thread.as_str().expect("an id").to_owned(),
+        calls: calls.clone(),
+        runs: 1,
+    };
+    work.check();
 
     let is_text = |event: &&Value| event["item"]["type"] == "agent_message";
     let text = said.iter().rfind(is_text).expect("a text")["item"]["text"].as_str();
@@ -92,6 +97,7 @@ fn work(run: &Run, setting: Setting, prompt: &str, expected: usize, options: &[S
         let own = &of_type("turn.completed").expect("an end")["usage"];
         check_usage(own, &calls);
     }
+    work
 }
 
 fn check_usage(own: &Value, calls: &[Call]) {

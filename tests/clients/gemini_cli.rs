@@ -1,8 +1,9 @@
 //! Gemini CLI, started for one prompt.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::client::{Client, GEMINI, NODE, PLACE, Route, documents};
+use crate::gravimeter;
 use crate::provider::{Call, Coding, Form, Setting, Tokens, USE_TOOL};
 use crate::run::Run;
 
@@ -19,7 +20,16 @@ pub(crate) fn calls_with_a_tool(route: Route) {
         assert_eq!(calls.len(), 3, "{said}");
         check_output(&said, &calls);
     }
-    run.finish(&codings.map(|coding| (Form::Http1, coding)));
+    // With a key it names no conversation, and none is guessed.
+    let cascades = gravimeter::answer("/v1/cascades", |answer| answer["cascades"].is_array());
+    assert_eq!(cascades["cascades"], json!([]), "{cascades}");
+    let spans = run.finish(&codings.map(|coding| (Form::Http1, coding)));
+    assert_eq!(
+        spans.len(),
+        3 * codings.len(),
+        "each call is a span of its own"
+    );
+    assert!(spans.iter().all(|span| span.parent_span_id.is_empty()));
 }
 
 /// Runs it with a prompt; what it says at its end.

@@ -1,13 +1,15 @@
 //! The program under test: `gravimeter serve` on the stage, and what it says of the calls.
 
+use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use gravimeter::dialect;
 use serde_json::Value;
 
 use crate::client::PROXY_USER;
-use crate::provider::{self, HOSTS};
+use crate::provider::{self, HOSTS, OF_A_CUSTOMER};
 use crate::stage::{
     AGENT, OPERATOR, PROGRAM, PROVIDER_V4, STATE, as_user, install, root, shell_as, text,
     write_program,
@@ -21,8 +23,8 @@ pub(crate) struct Gravimeter(Child);
 
 impl Gravimeter {
     /// Installs the redirect of the agent's user, starts the program with the CONNECT proxy beside
-    /// it, and waits until it is ready.
-    pub(crate) fn start() -> Self {
+    /// it, and waits until it is ready. Its spans go to the collector.
+    pub(crate) fn start(collector: SocketAddr) -> Self {
         install();
         write_program(IDLE_AGENT, "#!/bin/bash\nexec sleep infinity\n");
         root(&format!("useradd {PROXY_USER} && chmod 755 {STATE}"));
@@ -30,11 +32,14 @@ impl Gravimeter {
         // The providers' address is one of this machine, to which the proxy leads nobody unless it
         // is told to.
         let resolve = HOSTS.map(|host| format!("{host}:443={PROVIDER_V4}:443"));
+        let intercepted: Vec<&str> = dialect::hosts().chain([OF_A_CUSTOMER]).collect();
         let child = as_user(OPERATOR)
             .args([PROGRAM, "serve", "--state.dir", STATE])
             .args(["--agent.user", AGENT, "--agent.command", IDLE_AGENT])
             .args(["--capture.connect_listen", PROXY])
             .args(["--capture.connect_users", &users])
+            .args(["--intercept.hosts", &intercepted.join(",")])
+            .args(["--otlp.endpoint", &format!("http://{collector}")])
             .args(["--upstream.extra_roots", provider::ROOT])
             .args(["--upstream.resolve", &resolve.join(",")])
             .stdin(Stdio::null())
@@ -69,6 +74,20 @@ pub(crate) fn usage(query: &str, calls: u64) -> Value {
         now()["totals"]["calls"].as_u64() >= Some(calls)
     });
     now()
+}
+
+/// The answer to a path of `/v1`, once it is as expected.
+pub(crate) fn answer(path: &str, is_expected: impl Fn(&Value) -> bool) -> Value {
+    let now = || {
+        let answer = ask(path).unwrap_or_default();
+        serde_json::from_str::<Value>(&answer).unwrap_or_default()
+    };
+    let mut last = Value::Null;
+    wait_for(path, || {
+        last = now();
+        is_expected(&last)
+    });
+    last
 }
 
 /// The series of a metric: their labels, as they are exposed, and their values.

@@ -22,6 +22,9 @@
 mod claude_code;
 mod client;
 mod codex;
+#[path = "../it/kit/collector.rs"]
+#[allow(dead_code, reason = "shared with the tests of `it`")]
+mod collector;
 mod gemini_cli;
 mod gravimeter;
 #[path = "../it/kit/pki.rs"]
@@ -40,6 +43,7 @@ mod skip;
 mod stage;
 mod tap;
 mod under_run;
+mod work;
 
 use std::process::ExitCode;
 
@@ -74,7 +78,7 @@ tests![
     claude_code: [at_other_providers, calls_and_subagents],
     codex: [over_websocket, over_events, signed_in_at_chatgpt],
     gemini_cli: [calls_with_a_tool],
-    sdk: [python, node],
+    sdk: [python, node, python_with_errors, node_with_errors],
 ];
 
 /// Name and body of every test of `gravimeter run`.

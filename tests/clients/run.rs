@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::json;
+use tokio::runtime::Runtime;
 
 use crate::client::{Client, Route};
+use crate::collector::{Collector, Reply};
 use crate::gravimeter::{self, Gravimeter, count, series, wait_for};
 use crate::provider::recorded::Recording;
 use crate::provider::{Call, Coding, Form, Providers, Setting, Tokens};
@@ -16,19 +19,25 @@ pub(crate) struct Run {
     pub(crate) client: Client,
     pub(crate) providers: Providers,
     gravimeter: Gravimeter,
+    collector: Collector,
     tap: Option<Tap>,
+    _runtime: Runtime,
 }
 
 impl Run {
     pub(crate) fn start(route: Route) -> Self {
         let providers = Providers::start();
-        let gravimeter = Gravimeter::start();
+        let runtime = Runtime::new().expect("a runtime");
+        let collector = runtime.block_on(Collector::start(&[Reply::Take]));
+        let gravimeter = Gravimeter::start(collector.addr);
         let tap = (route == Route::Recorded).then(Tap::start);
         Self {
             client: Client::new(route),
             providers,
             gravimeter,
+            collector,
             tap,
+            _runtime: runtime,
         }
     }
 
@@ -47,8 +56,8 @@ impl Run {
     }
 
     /// Compares what Gravimeter says with what the providers have answered, and, where it was
-    /// recorded, every byte.
-    pub(crate) fn finish(self, forms: &[(Form, Coding)]) {
+    /// recorded, every byte. Returns the spans of all of it.
+    pub(crate) fn finish(self, forms: &[(Form, Coding)]) -> Vec<Span> {
         let (calls, served_forms) = {
             let served = self.providers.served();
             check_others(served.others.keys());
@@ -67,6 +76,7 @@ impl Run {
             compare_bytes(&self.providers, tap);
         }
         self.gravimeter.stop();
+        self.collector.all()
     }
 }
 
@@ -110,9 +120,10 @@ const NO_CALLS: [(&str, &str); 6] = [
 fn check_usage(calls: &[Call]) {
     let usage = gravimeter::usage("?by=model", calls.len() as u64);
     assert_eq!(usage["totals"]["calls"], calls.len(), "{usage}");
+    let of_quality = |quality: &str| calls.iter().filter(|call| call.quality == quality).count();
     assert_eq!(
         usage["totals"]["usage_quality"],
-        json!({"exact": calls.len(), "partial": 0, "unknown": 0})
+        json!({"exact": of_quality("exact"), "partial": of_quality("partial"), "unknown": of_quality("unknown")})
     );
     let mut models: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
     for call in calls {
@@ -131,13 +142,13 @@ fn check_usage(calls: &[Call]) {
             assert_eq!(counted, sent, "{model} {kind}");
         }
         for call in &calls {
-            let same = calls
-                .iter()
-                .filter(|other| other.operation == call.operation);
+            let same = calls.iter().filter(|other| {
+                (&other.operation, &other.outcome) == (&call.operation, &call.outcome)
+            });
             let labels = [
                 format!("model=\"{model}\""),
                 format!("operation=\"{}\"", call.operation),
-                "outcome=\"ok\"".to_owned(),
+                format!("outcome=\"{}\"", call.outcome),
             ];
             let labels = labels.each_ref().map(String::as_str);
             let counted = count("gravimeter_calls_total", &labels);
@@ -166,12 +177,4 @@ fn compare_bytes(providers: &Providers, tap: &Tap) {
             sizes(behind)
         );
     }
-}
-
-/// The calls of a conversation, as `/v1/usage` has them.
-pub(crate) fn calls_of_conversation(id: &str, all_calls: u64) -> Value {
-    let usage = gravimeter::usage("?by=cascade", all_calls);
-    let groups = usage["groups"].as_array().expect("groups");
-    let group = groups.iter().find(|group| group["cascade"] == id);
-    group.map_or(Value::Null, |group| group["calls"].clone())
 }

@@ -18,8 +18,19 @@ def main():
     for job in json.loads(sys.argv[1]):
         api = job["api"]
         client = clients[job["http2"]][api]
-        text, given, made = ask[api](client, job["model"], job["stream"], job["fields"])
+        if job["retries"]:
+            client = client.with_options(max_retries=job["retries"])
+        try:
+            text, given, made = ask[api](client, job["model"], job["stream"], job["fields"])
+        except (anthropic.APIError, openai.APIError, genai.errors.APIError, Failed) as error:
+            status = getattr(error, "status_code", None) or getattr(error, "code", None)
+            print(json.dumps({"failed": True, "status": status}))
+            continue
         print(json.dumps({"text": text, "input": given, "output": made}))
+
+
+class Failed(Exception):
+    """A response that says that it has failed."""
 
 
 def make_clients(http2):
@@ -67,6 +78,8 @@ def responses(client, model, stream, fields):
             text += event.delta
         elif event.type == "response.completed":
             usage = event.response.usage
+        elif event.type in ("error", "response.failed"):
+            raise Failed
     return text, usage.input_tokens, usage.output_tokens
 
 

@@ -29,6 +29,61 @@ pub(crate) fn node(route: Route) {
     );
 }
 
+/// What providers refuse or break off, as the SDK for Python tells of it.
+pub(crate) fn python_with_errors(route: Route) {
+    every_error(route, |client| client.command(PYTHON), "sdk.py");
+}
+
+/// The same, in Node.
+pub(crate) fn node_with_errors(route: Route) {
+    every_error(route, |client| client.command(NODE), "sdk.mjs");
+}
+
+fn every_error(route: Route, program: impl Fn(&Client) -> Command, name: &str) {
+    let run = Run::start(route);
+    let job = |error: &Error| {
+        let last = error.exchanges.last().expect("an exchange");
+        let mut job = job((error.api, last), (Form::Http1, Coding::Identity));
+        job["fields"] = json!({"x-fixture": error.exchanges.join(" ")});
+        job["retries"] = json!(error.exchanges.len() - 1);
+        job
+    };
+    let jobs: Vec<_> = ERRORS.iter().map(job).collect();
+    let (said, calls) = run.calls(Setting::default(), |client| {
+        ask(client, &program, name, jobs)
+    });
+    let attempts: usize = ERRORS.iter().map(|error| error.exchanges.len()).sum();
+    assert_eq!(
+        (said.len(), calls.len()),
+        (ERRORS.len(), attempts),
+        "{said:?}"
+    );
+    for (error, said) in ERRORS.iter().zip(&said) {
+        let is_tried_again = error.exchanges.len() > 1;
+        assert_eq!(said["failed"] == true, !is_tried_again, "{said}");
+        if let Some(status) = error.status {
+            assert_eq!(said["status"], status, "{said}");
+        }
+    }
+    run.finish(&[(Form::Http1, Coding::Identity)]);
+}
+
+/// Runs a script of an SDK; what it says of each job.
+fn ask(
+    client: &Client,
+    program: &impl Fn(&Client) -> Command,
+    name: &str,
+    jobs: Vec<Value>,
+) -> Vec<Value> {
+    let mut command = program(client);
+    command.args([&script(name), &Value::from(jobs).to_string()]);
+    command
+        .env("ANTHROPIC_API_KEY", "key")
+        .env("OPENAI_API_KEY", "key")
+        .env("GEMINI_API_KEY", "key");
+    documents(&output(&mut command))
+}
+
 fn every_exchange(
     route: Route,
     program: impl Fn(&Client) -> Command,
@@ -49,13 +104,7 @@ fn every_exchange(
         .map(|&(exchange, form)| job(exchange, form))
         .collect();
     let (said, calls) = run.calls(Setting::default(), |client| {
-        let mut command = program(client);
-        command.args([&script(name), &Value::from(asked).to_string()]);
-        command
-            .env("ANTHROPIC_API_KEY", "key")
-            .env("OPENAI_API_KEY", "key")
-            .env("GEMINI_API_KEY", "key");
-        documents(&output(&mut command))
+        ask(client, &program, name, asked)
     });
     assert_eq!(
         (said.len(), calls.len()),
@@ -88,7 +137,7 @@ fn job((api, fixture): (&str, &str), (form, coding): (Form, Coding)) -> Value {
     let call = &expected["calls"][0];
     json!({
         "api": api, "model": call["model"], "stream": call["streamed"], "http2": form == Form::Http2,
-        "fields": {"x-fixture": fixture, "x-coding": coding.name()},
+        "fields": {"x-fixture": fixture, "x-coding": coding.name()}, "retries": 0,
     })
 }
 
@@ -105,4 +154,61 @@ const EXCHANGES: [(&str, &str); 11] = [
     ("responses", "openai/responses_json"),
     ("gemini", "gemini/stop_in_every_frame_whole"),
     ("gemini", "gemini/thinking_only_in_the_total"),
+];
+
+/// What an SDK is refused, or gets no further with.
+struct Error {
+    api: &'static str,
+    /// One after another; the SDK tries again until the last one.
+    exchanges: &'static [&'static str],
+    /// The status that the SDK tells, where it is that of a refusal.
+    status: Option<u16>,
+}
+
+const ERRORS: [Error; 9] = [
+    Error {
+        api: "messages",
+        exchanges: &["anthropic/rate_limited_429"],
+        status: Some(429),
+    },
+    Error {
+        api: "messages",
+        exchanges: &["anthropic/overloaded_529", "anthropic/stream"],
+        status: None,
+    },
+    Error {
+        api: "messages",
+        exchanges: &["anthropic/error_in_the_stream_overloaded"],
+        status: None,
+    },
+    Error {
+        api: "chat",
+        exchanges: &["openai/chat_429_rate_limit", "openai/chat_json"],
+        status: None,
+    },
+    Error {
+        api: "chat",
+        exchanges: &["openai/chat_error_in_the_stream"],
+        status: None,
+    },
+    Error {
+        api: "responses",
+        exchanges: &["openai/responses_429"],
+        status: Some(429),
+    },
+    Error {
+        api: "responses",
+        exchanges: &["openai/responses_failed"],
+        status: None,
+    },
+    Error {
+        api: "responses",
+        exchanges: &["openai/responses_error_event"],
+        status: None,
+    },
+    Error {
+        api: "gemini",
+        exchanges: &["gemini/quota_of_a_minute"],
+        status: Some(429),
+    },
 ];

@@ -196,9 +196,12 @@ fn figures(line: &Line) -> Vec<(String, String)> {
     });
     let factors = line.factors.0.iter();
     let factors = factors.map(|(condition, factor)| (condition.to_string(), format!("×{factor}")));
-    let searches = line
-        .web_search
-        .map(|price| ("web_search".to_owned(), price.to_string()));
+    let searches = line.web_search.map(|searches| {
+        (
+            searches.key().to_owned(),
+            searches.of_a_thousand().to_string(),
+        )
+    });
     of(&line.rates, "")
         .into_iter()
         .chain(tiers)

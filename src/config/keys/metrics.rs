@@ -7,8 +7,8 @@ pub(super) const KEYS: &[Key] = &[
         name: "metrics.cache_write_lifetimes",
         kind: Kind::Switch,
         default: DefaultValue::Is("false"),
-        help: "Whether gravimeter_tokens_total counts tokens written to a cache for five minutes (kind=\"cache_write_5m\") and\n\
-               for an hour (kind=\"cache_write_1h\") apart, instead of together (kind=\"cache_write\").",
+        help: "Whether gravimeter_tokens_total counts tokens written to a cache for less than an hour (kind=\"cache_write_5m\") and\n\
+               for longer (kind=\"cache_write_1h\") apart, instead of together (kind=\"cache_write\").",
         set: |raw, value| put(&mut raw.metrics.cache_write_lifetimes, value.switch()),
     },
     Key {

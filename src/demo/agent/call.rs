@@ -9,9 +9,11 @@ use http::response::Parts;
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use rand::Rng;
 use tokio::time::timeout;
 
 use super::dial::{Connection, DialError, Dialer};
+use super::socket::AgentSocket;
 use crate::demo::digest::{HASH_HEADER, sha256};
 use crate::demo::pieces::Pieces;
 
@@ -64,9 +66,30 @@ pub(super) enum CallError {
     TooLarge { path: &'static str },
     #[error("{0}: not a request")]
     Request(http::Error),
+    #[error("{path}: no WebSocket, but status {status}")]
+    NoSocket {
+        path: &'static str,
+        status: StatusCode,
+    },
+    #[error("{path}: the WebSocket broke: {source}")]
+    Socket {
+        path: &'static str,
+        source: crate::demo::websocket::Error,
+    },
 }
 
 impl Caller {
+    /// Opens a WebSocket on a connection of its own.
+    pub(super) async fn socket(
+        &mut self,
+        path: &'static str,
+        headers: &[(&'static str, String)],
+        nonce: &mut impl Rng,
+    ) -> Result<AgentSocket, CallError> {
+        self.opened += 1;
+        AgentSocket::open(&self.dialer, path, headers, nonce).await
+    }
+
     /// Creates a caller that connects with the first request.
     pub(super) fn new(dialer: Arc<Dialer>) -> Self {
         Self {
@@ -199,6 +222,6 @@ const USER_AGENT: &str = "antigravity/1.19.6 linux/amd64";
 /// Bytes in one chunk of an upload; not a divisor of anything, so that boundaries fall everywhere.
 const CHUNK: usize = 5_003;
 /// After so long without a byte the answer counts as lost.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest answer that is kept to be hashed.
 const BODY_LIMIT: usize = 256 << 20;

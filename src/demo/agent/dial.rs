@@ -112,7 +112,7 @@ impl Dialer {
             return Ok(Connection::Http2(sender));
         }
         let (sender, driver) = http1::handshake(io).await?;
-        self.tasks.spawn(driver);
+        self.tasks.spawn(driver.with_upgrades());
         Ok(Connection::Http1(sender))
     }
 

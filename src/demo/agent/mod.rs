@@ -21,6 +21,7 @@ mod provider_client;
 mod reply;
 mod rpc;
 mod run;
+mod socket;
 mod stand_in;
 
 pub use app::{AppOptions, AppOutcome, run_app};
@@ -202,7 +203,7 @@ async fn hold(
             host: host.to_owned(),
             ..AgentOptions::clone(&options)
         };
-        let dialer = Arc::new(Dialer::new(&own, &["h2", "http/1.1"], &tasks)?);
+        let dialer = Arc::new(Dialer::new(&own, kind.alpn(), &tasks)?);
         for number in 0..CODERS_OF_A_KIND {
             let (options, dialer, store) = (
                 Arc::clone(&options),

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use rand::Rng;
+use serde_json::Value;
 use tokio::time::sleep;
 
 use super::Outcome;
-use super::call::{Answer, CallRequest, Caller, OnProgress};
+use super::call::{Answer, CallError, CallRequest, Caller, OnProgress};
 use super::reply::{self, Reply};
+use super::socket::{AgentSocket, Events};
 use crate::demo::tally::{ModelTally, Tokens};
 
 /// Sends calls one after the other, and counts the results.
@@ -72,6 +75,45 @@ impl ProviderClient {
         self.call(ask, &mut |_, _| ()).await
     }
 
+    /// Opens a WebSocket for a coding agent; a failure is counted.
+    pub(super) async fn socket(
+        &mut self,
+        path: &'static str,
+        headers: &[(&'static str, String)],
+        nonce: &mut impl Rng,
+    ) -> Option<AgentSocket> {
+        match self.caller.socket(path, headers, nonce).await {
+            Ok(socket) => Some(socket),
+            Err(error) => self.failed(&error).await,
+        }
+    }
+
+    /// Sends a request over a socket and verifies the events of its answer; a failure is counted.
+    pub(super) async fn exchange_over(
+        &mut self,
+        socket: &mut AgentSocket,
+        ask: &Value,
+    ) -> Option<Vec<Value>> {
+        match socket.ask(ask).await {
+            Ok(Events {
+                is_corrupt: true, ..
+            }) => {
+                self.outcome
+                    .corrupt("events do not have the hash that the last one says".to_owned());
+                None
+            }
+            Ok(Events { events, .. }) => Some(events),
+            Err(error) => self.failed(&error).await,
+        }
+    }
+
+    /// Counts a failure. The provider may be down: the next attempt is not made at once.
+    async fn failed<T>(&mut self, error: &CallError) -> Option<T> {
+        self.outcome.fail(error.to_string());
+        sleep(self.backoff).await;
+        None
+    }
+
     /// Counts a refused call of a coding agent, which is made again.
     pub(super) fn refused(&mut self, model: &str) {
         self.entry(model).refused += 1;
@@ -133,12 +175,7 @@ impl ProviderClient {
     async fn call(&mut self, ask: CallRequest, on_progress: &mut OnProgress<'_>) -> Option<Answer> {
         let answer = match self.caller.send(ask, on_progress).await {
             Ok(answer) => answer,
-            Err(error) => {
-                self.outcome.fail(error.to_string());
-                // The provider may be down: the next attempt is not made at once.
-                sleep(self.backoff).await;
-                return None;
-            }
+            Err(error) => return self.failed(&error).await,
         };
         match reply::verify(&answer) {
             Ok(()) => Some(answer),

@@ -18,12 +18,15 @@ use super::plan::Plan;
 use super::stream::{self, Piece, Shape};
 use super::{ProviderOptions, SharedTally, anthropic, responses};
 use crate::demo::digest::{HASH_HEADER, sha256};
+use crate::demo::server::Tasks;
 use crate::demo::{MODELS, models};
 
 /// What all answers of a provider share.
 pub(super) struct Script {
     pub(super) options: ProviderOptions,
     pub(super) tally: SharedTally,
+    /// Where open WebSockets live.
+    pub(super) tasks: Tasks,
 }
 
 /// Answers one request; every path leads to a response.
@@ -31,6 +34,9 @@ pub(super) async fn answer(
     script: Arc<Script>,
     request: Request<Incoming>,
 ) -> Response<CountedBody> {
+    if request.uri().path() == responses::PATH {
+        return responses::upgrade(&script, request);
+    }
     let (head, body) = request.into_parts();
     let target = Target::parse(head.uri.path());
     let body = match timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect()).await {
@@ -48,7 +54,6 @@ pub(super) async fn answer(
     }
     match (head.uri.path(), target) {
         (anthropic::PATH, _) => anthropic::answer(&script, &head.headers, &body),
-        (responses::PATH, _) => responses::answer(&script, &body),
         (_, target) => google(&script, target, &head.headers, &body),
     }
 }

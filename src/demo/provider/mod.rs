@@ -150,6 +150,7 @@ impl Provider {
         let script = Arc::new(answer::Script {
             options,
             tally: tally.clone(),
+            tasks: tasks.clone(),
         });
         serve(
             listener,

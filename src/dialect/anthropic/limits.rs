@@ -23,6 +23,7 @@ pub(super) const LIMITS: HeadLimits = HeadLimits {
         STATUS,
         RESET,
     ],
+    plan_endings: &[],
     plans,
 };
 

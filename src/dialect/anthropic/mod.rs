@@ -33,6 +33,7 @@ pub(super) const DIALECT: Dialect = Dialect {
             request::CLASS,
             OVERAGE_IN_USE,
         ],
+        endings: &[],
         query: &[],
     },
     limits: limits::LIMITS,

@@ -7,13 +7,14 @@ use super::TRACE_ID;
 use super::ending::{Candidate, Endings, block_name, finish_name};
 use super::paths::{AnswerShape, Field, paths};
 use super::refusal::ErrorObject;
+use super::searches::Searches;
 use super::split::SplitLists;
 use super::usage::{Bears, GeminiUsage, Reading};
 use crate::dialect::answer::{ReadAnswer, Said, is_text, take_later, unless_said};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
-use crate::record::{Id, Model, Provider, Reported, ServiceTier};
+use crate::record::{Id, Model, Provider, Reported, ServerTools, ServiceTier};
 
 /// What the frames of one answer say together.
 #[derive(Debug)]
@@ -39,8 +40,10 @@ pub(in crate::dialect) struct Frame {
     pub(in crate::dialect) finish_reason: Option<Id>,
     /// The model that answers.
     pub(in crate::dialect) served_model: Option<Model>,
-    /// How urgently an interaction is served.
+    /// How urgently the call is served.
     service_tier: Option<ServiceTier>,
+    /// Searches of the web that the model has made.
+    searches: Searches,
     /// The provider's id of the response.
     pub(in crate::dialect) response: Option<Id>,
     /// The provider's trace.
@@ -120,35 +123,10 @@ impl ReadAnswer for Answer {
     }
 
     fn said(&self, now: SystemTime) -> Said {
-        let Frame {
-            finish_reason,
-            served_model,
-            service_tier,
-            response,
-            trace,
-            error,
-            ..
-        } = &self.said;
-        let Reading {
-            usage,
-            total,
-            is_sound,
-        } = self.said.reading();
+        let said = self.said.said(now);
         Said {
-            usage,
-            total,
-            is_sound,
-            modalities: self.said.splits.read(),
-            finish_reason: finish_reason.clone(),
-            served_model: served_model.clone(),
-            response: response.clone(),
-            trace: trace.as_ref().or(self.header_trace.as_ref()).cloned(),
-            error: error.map(|error| error.read(now)),
-            reported: Reported {
-                service_tier: *service_tier,
-                ..Reported::default()
-            },
-            ..Said::default()
+            trace: said.trace.or_else(|| self.header_trace.clone()),
+            ..said
         }
     }
 }
@@ -159,13 +137,54 @@ impl Frame {
         self.usage.read(self.bears)
     }
 
+    /// Whether it has a piece of content.
+    pub(super) fn has_content(&self) -> bool {
+        self.bears.is_something()
+    }
+
+    /// What the frames say together.
+    pub(super) fn said(&self, now: SystemTime) -> Said {
+        let Reading {
+            usage,
+            total,
+            is_sound,
+        } = self.reading();
+        Said {
+            usage,
+            total,
+            is_sound,
+            modalities: self.splits.read(),
+            finish_reason: self.finish_reason.clone(),
+            served_model: self.served_model.clone(),
+            response: self.response.clone(),
+            trace: self.trace.clone(),
+            error: self.error.map(|error| error.read(now)),
+            reported: Reported {
+                service_tier: self.service_tier,
+                server_tools: ServerTools {
+                    web_searches: self.searches.read(),
+                    web_fetches: None,
+                },
+                ..Reported::default()
+            },
+            ..Said::default()
+        }
+    }
+
     /// Takes a value, unless the frames before have `said` the same.
-    fn take(&mut self, field: Field, value: &Value<'_>, provider: Provider, said: &Self) {
+    pub(super) fn take(
+        &mut self,
+        field: Field,
+        value: &Value<'_>,
+        provider: Provider,
+        said: &Self,
+    ) {
         match (field, value) {
             (Field::Candidate, Value::Object) => self.candidate = Candidate::default(),
             (Field::Candidate, Value::End) => self.end_candidate(),
             (Field::Part, Value::Object) => self.part = Part::default(),
             (Field::Part, Value::End) => self.end_part(),
+            (Field::Search(part), _) => self.searches.take(part, value),
             (Field::Split(list, part), _) => self.splits.take(list, part, value),
             (_, Value::End | Value::Null)
             | (Field::Candidate | Field::Element | Field::Part, _) => {}
@@ -189,7 +208,7 @@ impl Frame {
                 self.served_model = unless_said(&said.served_model, Model::as_str, value, model);
             }
             (Field::ServiceTier, Value::String { text, .. }) => {
-                self.service_tier = Some(ServiceTier::from_wire(text));
+                self.service_tier = tier_of_name(text);
             }
             (Field::Status, Value::String { text, .. }) => self.status(text),
             (Field::Text, Value::String { text, cut }) => {
@@ -202,12 +221,16 @@ impl Frame {
                 };
             }
             (Field::Trace, _) => self.trace = unless_said(&said.trace, Id::as_str, value, id),
+            (Field::TrafficType, Value::String { text, .. }) => {
+                self.service_tier = tier_of_traffic(text);
+            }
             (
                 Field::CandidateIndex
                 | Field::ServiceTier
                 | Field::Status
                 | Field::Text
-                | Field::ThoughtText,
+                | Field::ThoughtText
+                | Field::TrafficType,
                 _,
             ) => {}
         }
@@ -242,7 +265,7 @@ impl Frame {
         }
     }
 
-    fn end_part(&mut self) {
+    pub(super) fn end_part(&mut self) {
         let Part {
             has_content,
             is_thought,
@@ -258,9 +281,10 @@ impl Frame {
 
     /// Takes everything that a later frame says out of it, whose last candidate has ended. In place:
     /// there are a hundred frames in a second, and a frame is large to move.
-    fn merge(&mut self, later: &mut Self) {
+    pub(super) fn merge(&mut self, later: &mut Self) {
         self.usage.merge(take(&mut later.usage));
         self.splits.merge(&mut later.splits);
+        self.searches.merge(take(&mut later.searches));
         self.endings.merge(take(&mut later.endings));
         self.bears.merge(take(&mut later.bears));
         replace(&mut self.finish_reason, &mut later.finish_reason);
@@ -271,6 +295,25 @@ impl Frame {
         if let Some(error) = later.error.take() {
             self.error.get_or_insert(error);
         }
+    }
+}
+
+/// The tier that a `ServiceTier` names, in capitals or in small letters.
+fn tier_of_name(name: &str) -> Option<ServiceTier> {
+    let name = name.to_ascii_lowercase();
+    (!name.ends_with("unspecified")).then(|| ServiceTier::from_wire(&name))
+}
+
+/// The tier that a `TrafficType` of Vertex AI stands for.
+fn tier_of_traffic(name: &str) -> Option<ServiceTier> {
+    match name {
+        "ON_DEMAND" => Some(ServiceTier::Standard),
+        "ON_DEMAND_FLEX" => Some(ServiceTier::Flex),
+        "ON_DEMAND_PRIORITY" => Some(ServiceTier::Priority),
+        "PROVISIONED_THROUGHPUT" => Some(ServiceTier::Scale),
+        _ if name.ends_with("_UNSPECIFIED") => None,
+        // Off-peak, and whatever may be added.
+        _ => Some(ServiceTier::Other),
     }
 }
 

@@ -9,11 +9,13 @@
 mod answer;
 mod ending;
 mod hosts;
+mod live;
 mod paths;
 pub mod quota;
 mod refusal;
 mod request;
 mod request_id;
+mod searches;
 mod split;
 mod telemetry;
 #[cfg(test)]
@@ -24,8 +26,10 @@ use super::answer::{AnswerHead, ReadBody};
 use super::body::json_body;
 use super::limits::HeadLimits;
 use super::notices::ReadNotice;
+use super::realtime::RealtimeHead;
 use super::reports::SERVER_TIMING;
 use super::request::json_request;
+use super::session::{EXTENSIONS, UPGRADE, opens_socket};
 use super::{CallHead, Dialect, Notice, Recognised, Side};
 use crate::observe::exchange::{Listed, RequestHead};
 use crate::record::{Host, Model, Operation, Provider};
@@ -38,7 +42,8 @@ use telemetry::Telemetry;
 pub(super) const DIALECT: Dialect = Dialect {
     hosts: hosts::HOSTS,
     listed: Listed {
-        fields: &[TRACE_ID, SERVER_TIMING],
+        fields: &[TRACE_ID, SERVER_TIMING, UPGRADE, EXTENSIONS],
+        endings: &[],
         query: &[EVENTS],
     },
     limits: HeadLimits::NONE,
@@ -53,10 +58,16 @@ const TRACE_ID: &str = "x-cloudaicompanion-trace-id";
 /// The pair of a query that asks for events.
 const EVENTS: &str = "alt=sse";
 
-/// Recognises `POST .../{resource}:{method}` and `POST .../interactions` by the shape of the path;
-/// the host decides on the provider, if it is a known one. A GET of an interaction reads again what was
-/// counted when it was made, and is no call.
+/// Recognises `POST .../{resource}:{method}` and `POST .../interactions` by the shape of the path,
+/// and what opens a session of the Live API; the host decides on the provider, if it is a known one.
+/// A GET of an interaction reads again what was counted when it was made, and is no call.
 fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
+    if let Some(by_path) = live_api(&head.path).filter(|_| opens_socket(head)) {
+        return Some(Recognised::Realtime(RealtimeHead {
+            provider: provider_of(host).unwrap_or(by_path),
+            reader: live::reader,
+        }));
+    }
     let path = head
         .path
         .strip_prefix('/')
@@ -97,6 +108,23 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
         reader,
     }))
 }
+
+/// Whose Live API stands at this path: a method of a gRPC service, served as a WebSocket.
+fn live_api(path: &str) -> Option<Provider> {
+    let (_, service) = path.rsplit_once("/ws/google.")?;
+    let (service, method) = service
+        .split_once('/')
+        .or_else(|| service.rsplit_once('.'))?;
+    let provider = match service {
+        _ if service.ends_with(".GenerativeService") => Provider::Gemini,
+        _ if service.ends_with(".LlmBidiService") => Provider::VertexAi,
+        _ => return None,
+    };
+    LIVE_METHODS.contains(&method).then_some(provider)
+}
+
+/// The second one is for agents with a token of its own for each session.
+const LIVE_METHODS: [&str; 2] = ["BidiGenerateContent", "BidiGenerateContentConstrained"];
 
 fn read(of: AnswerHead<'_>, shape: AnswerShape) -> Box<dyn ReadBody> {
     json_body(of, Answer::new(of.provider, shape))

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use super::refusal::Detail;
+use super::searches::SearchPart;
 use super::split::{EntryPart, SplitList};
 use super::usage::Count;
 use crate::observe::json::Paths;
@@ -27,8 +28,8 @@ pub(in crate::dialect) enum Field {
     /// A part of a candidate's content.
     Part,
     Response,
+    Search(SearchPart),
     ServedModel,
-    /// The service tier of an interaction.
     ServiceTier,
     /// A part of a list that splits a count by modality.
     Split(SplitList, EntryPart),
@@ -39,6 +40,8 @@ pub(in crate::dialect) enum Field {
     /// The same, of a thought.
     ThoughtText,
     Trace,
+    /// Vertex AI's name of the service tier.
+    TrafficType,
 }
 
 /// The shape of an answer: where its figures stand.
@@ -63,16 +66,31 @@ pub(super) fn paths(shape: AnswerShape) -> &'static Paths<Field> {
 
 /// Bare and in Cloud Code's wrapper, alone and in an array, in camelCase and in snake_case.
 static GENERATION: LazyLock<Paths<Field>> = LazyLock::new(|| {
-    let splits = split_paths(&["usageMetadata."], SPLITS, "tokenCount");
-    let splits = splits.iter().map(|(path, field)| (path.as_str(), *field));
+    let built = part_paths("candidates[].content.parts[]").chain(usage_paths());
+    let built: Vec<_> = built.collect();
+    let built = built.iter().map(|(path, field)| (path.as_str(), *field));
     at(
         &["", "response.", "[].", "[].response."],
         GENERATION_FIELDS
             .into_iter()
             .chain(ERROR_FIELDS)
-            .chain(splits),
+            .chain(built),
     )
 });
+
+/// The paths of the content that stands in these parts.
+pub(super) fn part_paths(parts: &str) -> impl Iterator<Item = (String, Field)> {
+    PART_FIELDS
+        .into_iter()
+        .map(move |(name, field)| (format!("{parts}{name}"), field))
+}
+
+/// The paths of `usageMetadata`.
+pub(super) fn usage_paths() -> impl Iterator<Item = (String, Field)> {
+    let counts = USAGE_FIELDS.map(|(name, field)| (format!("usageMetadata.{name}"), field));
+    let splits = split_paths(&["usageMetadata."], SPLITS, "tokenCount");
+    counts.into_iter().chain(splits)
+}
 
 /// As the answer and inside its events.
 static INTERACTION: LazyLock<Paths<Field>> = LazyLock::new(|| {
@@ -82,6 +100,10 @@ static INTERACTION: LazyLock<Paths<Field>> = LazyLock::new(|| {
     });
     let usage: Vec<_> = counts
         .chain(split_paths(&places, SPLITS_OF_INTERACTIONS, "tokens"))
+        .chain(places.into_iter().flat_map(|place| {
+            SEARCHES_OF_INTERACTIONS
+                .map(|(name, part)| (format!("{place}{name}"), Field::Search(part)))
+        }))
         .collect();
     let usage = usage.iter().map(|(path, field)| (path.as_str(), *field));
     at(
@@ -131,67 +153,61 @@ fn at<'a>(places: &[&str], fields: impl Iterator<Item = (&'a str, Field)>) -> Pa
             .iter()
             .map(move |place| (format!("{place}{path}"), field))
     });
-    let both_cases = |(path, field): (String, Field)| [(snake_case(&path), field), (path, field)];
     Paths::new(
         [("[]".to_owned(), Field::Element)]
             .into_iter()
-            .chain(everywhere.flat_map(both_cases)),
+            .chain(everywhere.flat_map(in_both_cases)),
     )
 }
 
+/// The path as it is written in camelCase, and the same in snake_case.
+pub(super) fn in_both_cases<T: Copy>((path, tag): (String, T)) -> [(String, T); 2] {
+    [(snake_case(&path), tag), (path, tag)]
+}
+
 /// `generateContent`, `streamGenerateContent`, `embedContent` and what Cloud Code makes of them.
-const GENERATION_FIELDS: [(&str, Field); 23] = [
+const GENERATION_FIELDS: [(&str, Field); 8] = [
     ("candidates[]", Field::Candidate),
     ("candidates[].index", Field::CandidateIndex),
-    ("candidates[].content.parts[]", Field::Part),
-    ("candidates[].content.parts[].text", Field::Text),
-    ("candidates[].content.parts[].thought", Field::IsThought),
-    (
-        "candidates[].content.parts[].codeExecutionResult",
-        Field::Content,
-    ),
-    (
-        "candidates[].content.parts[].executableCode",
-        Field::Content,
-    ),
-    ("candidates[].content.parts[].fileData", Field::Content),
-    ("candidates[].content.parts[].functionCall", Field::Content),
-    (
-        "candidates[].content.parts[].functionResponse",
-        Field::Content,
-    ),
-    ("candidates[].content.parts[].inlineData", Field::Content),
     ("candidates[].finishReason", Field::FinishReason),
+    (
+        "candidates[].groundingMetadata.webSearchQueries[]",
+        Field::Search(SearchPart::Query),
+    ),
     ("promptFeedback.blockReason", Field::BlockReason),
     ("modelVersion", Field::ServedModel),
     ("responseId", Field::Response),
     ("traceId", Field::Trace),
-    (
-        "usageMetadata.promptTokenCount",
-        Field::Count(Count::Prompt),
-    ),
-    (
-        "usageMetadata.cachedContentTokenCount",
-        Field::Count(Count::Cached),
-    ),
-    (
-        "usageMetadata.candidatesTokenCount",
-        Field::Count(Count::Candidates),
-    ),
+];
+
+/// `Part`, by the members that are content.
+const PART_FIELDS: [(&str, Field); 9] = [
+    ("", Field::Part),
+    (".text", Field::Text),
+    (".thought", Field::IsThought),
+    (".codeExecutionResult", Field::Content),
+    (".executableCode", Field::Content),
+    (".fileData", Field::Content),
+    (".functionCall", Field::Content),
+    (".functionResponse", Field::Content),
+    (".inlineData", Field::Content),
+];
+
+/// `GenerateContentResponseUsageMetadata`.
+const USAGE_FIELDS: [(&str, Field); 9] = [
+    ("promptTokenCount", Field::Count(Count::Prompt)),
+    ("cachedContentTokenCount", Field::Count(Count::Cached)),
+    ("candidatesTokenCount", Field::Count(Count::Candidates)),
     // The Live API's name for the same.
+    ("responseTokenCount", Field::Count(Count::Candidates)),
+    ("thoughtsTokenCount", Field::Count(Count::Thoughts)),
     (
-        "usageMetadata.responseTokenCount",
-        Field::Count(Count::Candidates),
-    ),
-    (
-        "usageMetadata.thoughtsTokenCount",
-        Field::Count(Count::Thoughts),
-    ),
-    (
-        "usageMetadata.toolUsePromptTokenCount",
+        "toolUsePromptTokenCount",
         Field::Count(Count::ToolUsePrompt),
     ),
-    ("usageMetadata.totalTokenCount", Field::Count(Count::Total)),
+    ("totalTokenCount", Field::Count(Count::Total)),
+    ("serviceTier", Field::ServiceTier),
+    ("trafficType", Field::TrafficType),
 ];
 
 /// `ModalityTokenCount[]`. Embeddings and the Live API have names of their own for theirs. Source:
@@ -256,6 +272,13 @@ const USAGE_OF_INTERACTIONS: [(&str, Count); 6] = [
     ("total_thought_tokens", Count::Thoughts),
     ("total_tool_use_tokens", Count::ToolUsePrompt),
     ("total_tokens", Count::Total),
+];
+
+/// `GroundingToolCount[]`.
+const SEARCHES_OF_INTERACTIONS: [(&str, SearchPart); 3] = [
+    ("grounding_tool_count[]", SearchPart::Tool),
+    ("grounding_tool_count[].type", SearchPart::ToolType),
+    ("grounding_tool_count[].count", SearchPart::ToolUses),
 ];
 
 /// `ModalityTokens[]`.

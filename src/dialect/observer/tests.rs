@@ -336,10 +336,11 @@ fn limits_of_a_model_are_told_of_where_the_provider_knows_it() {
         let listed = [
             ("x-ratelimit-limit-tokens", "8"),
             ("x-ratelimit-remaining-tokens", "6"),
-            ("x-codex-primary-used-percent", "25"),
         ];
+        let of_plan = ("x-codex-primary-used-percent".to_owned(), "25".to_owned());
         let fields = Fields {
             listed: listed.map(|(name, text)| (name, text.to_owned())).to_vec(),
+            by_ending: vec![of_plan],
             ..Fields::default()
         };
         let at = stage.at(1);

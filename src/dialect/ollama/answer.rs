@@ -29,6 +29,8 @@ struct Document {
     output: Option<u64>,
     /// Nothing follows, and only this document has counts.
     is_done: bool,
+    /// It holds vectors, which are no output.
+    is_embedding: bool,
     finish_reason: Option<Id>,
     model: Option<Model>,
     reports: Reports,
@@ -43,6 +45,8 @@ pub(super) enum Field {
     Content,
     Done,
     DoneReason,
+    /// The vectors.
+    Embedding,
     Error,
     Input,
     Model,
@@ -55,6 +59,7 @@ static PATHS: LazyLock<Paths<Field>> = LazyLock::new(|| {
     Paths::new([
         ("done", Field::Done),
         ("done_reason", Field::DoneReason),
+        ("embeddings", Field::Embedding),
         ("error", Field::Error),
         ("eval_count", Field::Output),
         ("message.content", Field::Content),
@@ -76,6 +81,11 @@ impl Document {
             (Field::Content, _) => {}
             (Field::Done, _) => self.is_done = *value == Value::Bool(true),
             (Field::DoneReason, _) => self.finish_reason = id(*value),
+            (Field::Embedding, Value::Array) => {
+                self.is_embedding = true;
+                self.is_done = true;
+            }
+            (Field::Embedding, _) => {}
             (Field::Error, _) => self.is_error = true,
             (Field::Input, _) => self.input = count(value),
             (Field::Model, _) => self.model = model(*value),
@@ -88,6 +98,7 @@ impl Document {
         self.input = later.input.or(self.input);
         self.output = later.output.or(self.output);
         self.is_done |= later.is_done;
+        self.is_embedding |= later.is_embedding;
         take_later(&mut self.finish_reason, later.finish_reason);
         take_later(&mut self.model, later.model);
         self.reports.merge(later.reports);
@@ -133,6 +144,7 @@ impl ReadAnswer for Reply {
             finish_reason,
             model,
             reports,
+            is_embedding,
             is_error,
             ..
         } = &self.said;
@@ -141,7 +153,7 @@ impl ReadAnswer for Reply {
                 .with(Input, *input)
                 .with(Output, *output),
             // A prompt that was kept from the call before has no count.
-            is_sound: input.is_some() && output.is_some(),
+            is_sound: input.is_some() && (output.is_some() || *is_embedding),
             finish_reason: finish_reason.clone(),
             served_model: model.clone(),
             reported: reports.read(),

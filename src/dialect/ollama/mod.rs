@@ -2,6 +2,8 @@
 //! for one alone. The same server also speaks the forms of OpenAI and Anthropic on paths of theirs.
 //!
 //! `input` is `prompt_eval_count`, `output` is `eval_count`, both with what they have of thinking.
+//! Embeddings have no output. Their older path, `/api/embeddings`, reports no figures, and other
+//! servers answer there in OpenAI's form, which is how it is read.
 //!
 //! Source: ollama/ollama `docs/api.md`.
 
@@ -26,11 +28,12 @@ pub(super) const DIALECT: Dialect = Dialect {
     recognise,
 };
 
-/// Recognises `POST /api/chat` and `POST /api/generate`, except on hosts where another
-/// provider is known to answer.
+/// Recognises a POST to one of its paths, except on hosts where another provider is known to
+/// answer.
 fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     let operation = match (head.method.as_str(), head.path.as_str()) {
         ("POST", "/api/chat") => Operation::Chat,
+        ("POST", "/api/embed") => Operation::Embeddings,
         ("POST", "/api/generate") => Operation::TextCompletion,
         _ => return None,
     };

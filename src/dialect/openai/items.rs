@@ -161,6 +161,78 @@ impl Asked {
     }
 }
 
+/// Searches of the web that a response tells of, item by item. A stream has an event for each item
+/// when it is done, and may list all of them once more at its end.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct WebSearches {
+    /// By the events.
+    done: u64,
+    /// By the response itself.
+    listed: u64,
+    /// The item that is being read.
+    item: SearchItem,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct SearchItem {
+    is_search_call: bool,
+    /// It does something else with what was found before, which is not paid for.
+    only_reads: bool,
+}
+
+/// What is read of an item about searches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SearchPart {
+    /// What the tool did: `search`, `open_page`, `find_in_page`.
+    Action,
+    /// The item of an event, whole.
+    OfEvent,
+    /// An item of the response, whole.
+    OfResponse,
+    /// What the item is.
+    Type,
+}
+
+impl WebSearches {
+    pub(super) fn take(&mut self, part: SearchPart, value: &Value<'_>) {
+        match (part, value) {
+            (SearchPart::OfEvent | SearchPart::OfResponse, Value::Object) => {
+                self.item = SearchItem::default();
+            }
+            (SearchPart::OfEvent, Value::End) => self.done += self.end_item(),
+            (SearchPart::OfResponse, Value::End) => self.listed += self.end_item(),
+            (SearchPart::Action, Value::String { text, .. }) => {
+                self.item.only_reads = *text != "search";
+            }
+            (SearchPart::Type, Value::String { text, .. }) => {
+                self.item.is_search_call = *text == "web_search_call";
+            }
+            _ => {}
+        }
+    }
+
+    fn end_item(&mut self) -> u64 {
+        let SearchItem {
+            is_search_call,
+            only_reads,
+        } = std::mem::take(&mut self.item);
+        u64::from(is_search_call && !only_reads)
+    }
+
+    /// Takes what a later document says; only an event that an item is done counts it.
+    pub(super) fn merge(&mut self, later: Self, is_done: bool) {
+        self.listed = self.listed.max(later.listed);
+        if is_done {
+            self.done += later.done;
+        }
+    }
+
+    /// How many there were, where there were any.
+    pub(super) fn read(self) -> Option<u64> {
+        Some(self.done.max(self.listed)).filter(|searches| *searches > 0)
+    }
+}
+
 /// Tools that the provider runs itself, within the same response.
 const CALLED_BY_THE_PROVIDER: [&str; 5] = [
     "code_interpreter_call",

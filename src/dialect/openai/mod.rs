@@ -1,13 +1,16 @@
 //! OpenAI's two forms, Chat Completions and Responses, with the completions and embeddings that go
-//! with them, wherever they are served: OpenAI itself, ChatGPT for Codex, Azure, Bedrock, Google,
+//! with them, and OpenAI's Realtime API, wherever they are served: OpenAI itself, ChatGPT for Codex, Azure, Bedrock, Google,
 //! GitHub Copilot, many other providers, local servers and gateways.
 //!
 //! Sources: openai/openai-python `src/openai/types`, openai/codex `codex-rs/codex-api`, and the API
 //! references of the providers.
 
 mod chat;
+mod conversations;
 mod items;
 mod limits;
+mod plan;
+mod realtime;
 mod refusal;
 mod request;
 mod responses;
@@ -16,13 +19,15 @@ mod tests;
 mod usage;
 
 use super::body::json_body;
+use super::realtime::RealtimeHead;
 use super::reports::PROCESSING_MS;
 use super::request::json_request;
-use super::session::EXTENSIONS;
+use super::session::{EXTENSIONS, UPGRADE, opens_socket};
 use super::{CallHead, Dialect, Recognised, providers};
 use crate::observe::exchange::{Listed, RequestHead};
 use crate::record::{Host, Model, Operation, Provider};
 use chat::Completion;
+use conversations::Conversation;
 use request::OpenAiRequest;
 use responses::Response;
 
@@ -55,6 +60,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     ],
     listed: Listed {
         fields: LISTED,
+        endings: &[],
         query: &[],
     },
     limits: limits::LIMITS,
@@ -87,10 +93,12 @@ const CODEX: [&str; 2] = [
     "/backend-api/codex/responses/compact",
 ];
 
-/// Which of the two forms an answer has.
+/// Which form an answer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Chat,
+    /// Of Mistral alone.
+    Conversations,
     Responses,
 }
 
@@ -100,13 +108,21 @@ fn is_private(host: &Host, head: &RequestHead) -> bool {
 }
 
 /// Recognises a POST by the end of its path, whatever stands before it, and what asks for a WebSocket
-/// where Responses are: a GET, or over HTTP/2 an extended CONNECT. Any other GET reads again what was counted when it was made, and
-/// is no call.
+/// where Responses or the Realtime API are: a GET, or over HTTP/2 an extended CONNECT. Any other GET
+/// reads again what was counted when it was made, and is no call.
 fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     let path = head.path.as_str();
-    let (operation, form) = shape(path)?;
+    let provider = provider(host, path);
+    let opens_socket = opens_socket(head);
+    if opens_socket && path.ends_with("/realtime") {
+        return Some(Recognised::Realtime(RealtimeHead {
+            provider,
+            reader: realtime::reader,
+        }));
+    }
+    let (operation, form) = shape(path).or_else(|| conversation(provider, path))?;
     let call = CallHead {
-        provider: provider(host, path),
+        provider,
         operation,
         model: deployment(path).map(Model::from_wire),
         // Codex always asks for events, and ChatGPT does not label them.
@@ -114,28 +130,19 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
         request: |head, memory| json_request(head, memory, OpenAiRequest::default()),
         answer: match form {
             Form::Chat => |of| json_body(of, Completion::default()),
+            Form::Conversations => |of| json_body(of, Conversation::default()),
             Form::Responses => |of| json_body(of, Response::default()),
         },
     };
-    let asks_for_socket = head
-        .fields
-        .get(UPGRADE)
-        .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"));
     match head.method.as_str() {
         "POST" => Some(Recognised::Call(call)),
-        "GET" | "CONNECT" if asks_for_socket && path.ends_with("/responses") => {
-            Some(Recognised::Session(CallHead {
-                request: |head, memory| json_request(head, memory, OpenAiRequest::over_socket()),
-                ..call
-            }))
-        }
+        _ if opens_socket && path.ends_with("/responses") => Some(Recognised::Session(CallHead {
+            request: |head, memory| json_request(head, memory, OpenAiRequest::over_socket()),
+            ..call
+        })),
         _ => None,
     }
 }
-
-/// The header field by which an agent asks for another protocol; `:protocol` of HTTP/2 is read as
-/// one.
-const UPGRADE: &str = "upgrade";
 
 /// What a path is for, by its last segments.
 fn shape(path: &str) -> Option<(Operation, Form)> {
@@ -155,6 +162,18 @@ fn shape(path: &str) -> Option<(Operation, Form)> {
         (_, "responses", "input_tokens") => Some((Operation::CountTokens, Form::Responses)),
         _ => None,
     }
+}
+
+/// What Mistral generates at `/v1/conversations`, `/v1/conversations/{id}` and
+/// `/v1/conversations/{id}/restart`. OpenAI's paths of that name generate nothing.
+fn conversation(provider: Provider, path: &str) -> Option<(Operation, Form)> {
+    let rest = path.strip_prefix("/v1/conversations")?;
+    let is_call = match rest.split('/').collect::<Vec<_>>().as_slice() {
+        [""] => true,
+        ["", id] | ["", id, "restart"] => !id.is_empty(),
+        _ => false,
+    };
+    (is_call && provider == Provider::Mistral).then_some((Operation::Chat, Form::Conversations))
 }
 
 /// The deployment in `/openai/deployments/{deployment}/...`, which is what Azure calls a model.

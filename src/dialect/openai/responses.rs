@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use super::items::Asked;
-use super::limits::{PRIMARY, PlanPart, PlanWindow, SECONDARY};
+use super::items::{Asked, SearchPart, WebSearches};
+use super::plan::{self, Plan, PlanField};
 use super::refusal::{DETAILS, Detail, ErrorObject, Limits};
 use super::usage::{Count, Counts, REPORTS, RESPONSES_COUNTS, Reading, USAGE_REPORTS};
 use crate::dialect::answer::{ReadAnswer, Said, take_later};
@@ -12,7 +12,7 @@ use crate::dialect::reports::{Report, Reports};
 use crate::dialect::request::{id, model};
 use crate::observe::exchange::ResponseHead;
 use crate::observe::json::{Paths, Value};
-use crate::record::{Id, Model, TurnEnd};
+use crate::record::{Id, Model, Reported, ServerTools, TurnEnd};
 
 /// Reads one answer.
 #[derive(Debug, Default)]
@@ -31,8 +31,10 @@ struct Document {
     kind: Kind,
     counts: Counts,
     reports: Reports,
-    /// Both windows of the plan, over a WebSocket.
-    plan: [PlanWindow; 2],
+    /// The limit of a plan that it tells of, over a WebSocket.
+    plan: Plan,
+    /// Those that were told of before.
+    plans: Vec<Plan>,
     status: Option<Id>,
     /// Why it is incomplete.
     reason: Option<Id>,
@@ -44,6 +46,7 @@ struct Document {
     /// The HTTP status that such an event names.
     http_status: Option<u16>,
     has_content: bool,
+    searches: WebSearches,
     /// It answers the questions of a decision, which has no status.
     has_answers: bool,
     asked: Asked,
@@ -60,6 +63,8 @@ enum Kind {
     Error,
     /// The event with a response that has failed, after which nothing follows.
     Failed,
+    /// The event that an item of the response is done.
+    ItemDone,
     /// The event with a response that is at its end, after which nothing follows.
     Last,
     /// Any other event.
@@ -75,6 +80,7 @@ impl Kind {
             "error" => Self::Error,
             "response.completed" | "response.incomplete" => Self::Last,
             "response.failed" => Self::Failed,
+            "response.output_item.done" => Self::ItemDone,
             _ if name.starts_with("response.") && name.ends_with(".delta") => Self::Delta,
             _ => Self::Other,
         }
@@ -98,12 +104,12 @@ pub(super) enum ResponseField {
     Model,
     /// The code of an event that is an error.
     OwnCode,
-    /// What is said of the first or the second window of a plan.
-    Plan(usize, PlanPart),
+    Plan(PlanField),
     Report(Report),
     /// Why the response is incomplete.
     Reason,
     Response,
+    Search(SearchPart),
     /// How far the response has come, or the HTTP status of an event that is an error.
     Status,
     /// What kind of event it is.
@@ -134,44 +140,34 @@ static PATHS: LazyLock<Paths<ResponseField>> = LazyLock::new(|| {
     let others = [
         ("answers[]", ResponseField::Answer),
         ("code", ResponseField::OwnCode),
+        ("item", ResponseField::Search(SearchPart::OfEvent)),
+        (
+            "item.action.type",
+            ResponseField::Search(SearchPart::Action),
+        ),
         ("item.type", ResponseField::ItemType),
         ("output[]", ResponseField::Content),
+        (
+            "response.output[]",
+            ResponseField::Search(SearchPart::OfResponse),
+        ),
         ("type", ResponseField::Type),
     ];
     let others = others.map(|(path, field)| (path.to_owned(), field));
-    Paths::new(of_response.chain(plan()).chain(others))
+    let plan = plan::paths().map(|(path, field)| (path, ResponseField::Plan(field)));
+    Paths::new(of_response.chain(plan).chain(others))
 });
 
-/// Where messages over a WebSocket speak of the windows of a plan: by themselves, or among the
-/// header fields of a refusal.
-fn plan() -> impl Iterator<Item = (String, ResponseField)> {
-    let windows = [("primary", PRIMARY), ("secondary", SECONDARY)];
-    windows
-        .into_iter()
-        .enumerate()
-        .flat_map(|(at, (name, of_head))| {
-            [
-                ("used_percent", of_head.used, PlanPart::UsedPercent),
-                ("window_minutes", of_head.minutes, PlanPart::Minutes),
-                ("reset_at", of_head.reset, PlanPart::ResetsAt),
-            ]
-            .into_iter()
-            .flat_map(move |(member, field, part)| {
-                [
-                    format!("rate_limits.{name}.{member}"),
-                    format!("headers.{field}"),
-                ]
-                .map(|path| (path, ResponseField::Plan(at, part)))
-            })
-        })
-}
-
-const OF_RESPONSE: [(&str, ResponseField); 7] = [
+const OF_RESPONSE: [(&str, ResponseField); 8] = [
     ("end_turn", ResponseField::EndTurn),
     ("error", ResponseField::Error),
     ("id", ResponseField::Response),
     ("incomplete_details.reason", ResponseField::Reason),
     ("model", ResponseField::Model),
+    (
+        "output[].action.type",
+        ResponseField::Search(SearchPart::Action),
+    ),
     ("output[].type", ResponseField::ItemType),
     ("status", ResponseField::Status),
 ];
@@ -183,7 +179,11 @@ impl Document {
                 self.has_content = true;
                 self.has_answers = true;
             }
-            (ResponseField::Content, Value::Object) => self.has_content = true,
+            (ResponseField::Content, Value::Object | Value::End) => {
+                self.has_content = true;
+                self.searches.take(SearchPart::OfResponse, value);
+            }
+            (ResponseField::Search(part), _) => self.searches.take(part, value),
             (ResponseField::Error, Value::Object | Value::String { .. }) => {
                 self.error.get_or_insert_default();
             }
@@ -194,13 +194,12 @@ impl Document {
                 self.error.get_or_insert_default().take(detail, value)
             }
             (ResponseField::EndTurn, _) => self.asks_again |= *value == Value::Bool(false),
-            (ResponseField::ItemType, Value::String { text, .. }) => self.asked.add(text),
-            (ResponseField::Model, _) => self.model = model(*value),
-            (ResponseField::Plan(at, part), _) => {
-                if let Some(window) = self.plan.get_mut(at) {
-                    window.take(part, value);
-                }
+            (ResponseField::ItemType, Value::String { text, .. }) => {
+                self.asked.add(text);
+                self.searches.take(SearchPart::Type, value);
             }
+            (ResponseField::Model, _) => self.model = model(*value),
+            (ResponseField::Plan(field), _) => self.plan.take(field, value),
             (ResponseField::Report(which), _) => self.reports.take(which, value),
             (ResponseField::Status, Value::Number(text)) => {
                 self.http_status = text.parse().ok();
@@ -246,27 +245,38 @@ impl Document {
             Kind::Whole => self.has_answers || self.finish_reason().is_some() || self.has_failed(),
             // Over a socket, where it stands for a whole response.
             Kind::Error => self.http_status.is_some(),
-            Kind::Delta | Kind::Other => false,
+            Kind::Delta | Kind::ItemDone | Kind::Other => false,
         }
     }
 
     fn merge(&mut self, later: Self) {
         self.counts.merge(later.counts);
         self.reports.merge(later.reports);
-        // The last word on a window counts.
-        for (known, new) in self.plan.iter_mut().zip(later.plan) {
-            if new != PlanWindow::default() {
-                *known = new;
-            }
-        }
+        later.plan.merge_into(&mut self.plans);
         take_later(&mut self.status, later.status);
         take_later(&mut self.reason, later.reason);
         take_later(&mut self.model, later.model);
         take_later(&mut self.response, later.response);
+        self.searches
+            .merge(later.searches, later.kind == Kind::ItemDone);
         self.error = self.error.or(later.error);
         self.http_status = self.http_status.or(later.http_status);
         self.asked.merge(later.asked);
         self.asks_again |= later.asks_again;
+    }
+}
+
+impl Response {
+    fn reported(&self) -> Reported {
+        let reported = self.said.reports.read();
+        let told = reported.server_tools;
+        Reported {
+            server_tools: ServerTools {
+                web_searches: told.web_searches.or(self.said.searches.read()),
+                ..told
+            },
+            ..reported
+        }
     }
 }
 
@@ -328,13 +338,8 @@ impl ReadAnswer for Response {
             turn_end: self.said.turn_end(),
             served_model: self.said.model.clone(),
             response: self.said.response.clone(),
-            reported: self.said.reports.read(),
-            limits: self
-                .said
-                .plan
-                .into_iter()
-                .filter_map(PlanWindow::limit)
-                .collect(),
+            reported: self.reported(),
+            limits: self.said.plans.iter().flat_map(Plan::limits).collect(),
             error: self.limits.refusal(self.said.error),
             ..Said::default()
         }

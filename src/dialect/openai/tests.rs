@@ -31,7 +31,7 @@ fn recognised(host: &str, path: &str) -> Option<(Provider, Operation, Option<Str
             let model = call.model.map(|model| model.to_string());
             Some((call.provider, call.operation, model))
         }
-        Recognised::Notice(_) | Recognised::Session(_) => None,
+        Recognised::Notice(_) | Recognised::Realtime(_) | Recognised::Session(_) => None,
     }
 }
 

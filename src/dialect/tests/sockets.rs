@@ -199,11 +199,94 @@ fn a_socket_is_idle_between_its_calls() {
     }
 }
 
+/// The exchange of this name.
+fn socket(name: &str) -> (Case, Turns) {
+    let mut all = sockets().into_iter();
+    all.find(|(case, _)| case.name.ends_with(&format!("/{name}")))
+        .expect("the exchange")
+}
+
+/// The calls of an exchange, a second of which passes before each turn.
+fn calls_in_time(name: &str) -> Vec<Call> {
+    let (case, turns) = socket(name);
+    let facts = case.stated(Alpn::Http1, |observer, mut at| {
+        for (direction, bytes) in &turns {
+            at += Duration::from_secs(1);
+            observer.bytes(*direction, bytes, at);
+        }
+    });
+    let calls = facts.into_iter().filter_map(|fact| match fact {
+        Fact::Call(call) => Some(*call),
+        _ => None,
+    });
+    calls.collect()
+}
+
+#[test]
+fn what_nobody_has_asked_for_was_not_waited_for() {
+    let second = Some(Duration::from_secs(1));
+    for (name, expected) in [
+        ("live", &[second, second][..]),
+        ("live_by_voice", &[None]),
+        ("live_interrupted", &[second, None]),
+        ("realtime", &[second, second]),
+        // What was written down, and the answer.
+        ("realtime_by_voice", &[None, None]),
+    ] {
+        let waited: Vec<_> = calls_in_time(name)
+            .iter()
+            .map(|call| call.timing.time_to_first_chunk)
+            .collect();
+        assert_eq!(waited, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_session_is_idle_between_its_responses() {
+    // Up to the first response, in its middle, and at its end.
+    for (name, expected) in [
+        ("realtime_cancelled", &[true, false, false, false, true][..]),
+        ("live_tools", &[true, true, false, false, false, true]),
+    ] {
+        let (case, turns) = socket(name);
+        case.observed(Alpn::Http1, |observer, at| {
+            let mut is_idle = Vec::new();
+            for (direction, bytes) in &turns {
+                observer.bytes(*direction, bytes, at);
+                is_idle.push(observer.is_between_exchanges());
+            }
+            assert!(is_idle.ends_with(expected), "{name}: {is_idle:?}");
+        });
+    }
+}
+
+/// An agent, or a provider, that begins ever more responses gets room for a few.
+#[test]
+fn responses_without_end_are_bounded() {
+    let (case, turns) = socket("realtime_cut");
+    let handshake = &turns[..2];
+    let begun = |number: usize| {
+        let event = format!(r#"{{"type":"response.created","response":{{"id":"resp_{number}"}}}}"#);
+        let length = u8::try_from(event.len()).expect("a short event");
+        [&[0x81, length], event.as_bytes()].concat()
+    };
+    let seen = case.observed(Alpn::Http1, |observer, at| {
+        for (direction, bytes) in handshake {
+            observer.bytes(*direction, bytes, at);
+        }
+        for number in 0..100 {
+            observer.bytes(Direction::ToAgent, &begun(number), at);
+        }
+    });
+    assert_eq!(seen["calls"].as_array().unwrap().len(), 32);
+    assert_eq!(seen["failures"].as_array().unwrap().len(), 68);
+}
+
 /// Messages are compressed by the socket alone. One that is compressed in itself is read, but not
 /// without end.
 #[test]
 fn a_message_that_is_compressed_in_itself_is_read_up_to_a_limit() {
-    let (case, turns) = sockets().into_iter().next().expect("a socket");
+    let (case, turns) = socket("api");
     for (blanks, failures) in [(1 << 10, 0), (32 << 10, 1)] {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         write!(encoder, "{{{:blanks$}}}", "").unwrap();

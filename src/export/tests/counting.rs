@@ -725,6 +725,25 @@ fn the_providers_own_time_is_told_apart_by_its_end() {
 }
 
 #[test]
+fn credits_are_summed_exactly_where_a_provider_reports_them() {
+    let metrics = metrics();
+    let credits = || value(&metrics, "gravimeter_ai_credits_total", &["model=m"]);
+    took(&metrics, call("m"));
+    assert_eq!(credits(), None, "none were reported, which is not zero");
+    for nano_credits in [Some(1_500_000_000), None, Some(1)] {
+        let charged = Call {
+            reported: Reported {
+                nano_credits,
+                ..Reported::default()
+            },
+            ..call("m")
+        };
+        took(&metrics, charged);
+    }
+    assert_eq!(credits(), Some(1.500_000_001));
+}
+
+#[test]
 fn genai_counts_tokens_by_what_they_stand_for() {
     let metrics = metrics();
     let mut modalities = ModalitySplits::default();

@@ -167,6 +167,7 @@ pub(crate) fn every_fact() -> Vec<Fact> {
             served_model: Some(Model::from_wire("n")),
             is_substituted: true,
             reported: Reported {
+                nano_credits: Some(1),
                 time: ProviderTime {
                     first_byte: None,
                     total: Some(ms(1200)),

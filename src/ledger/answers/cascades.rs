@@ -14,7 +14,6 @@ use crate::ledger::memory::call::CallRecord;
 use crate::ledger::memory::conversation::{Conversation, Rank, Run, SubagentSums};
 use crate::ledger::memory::models::Names;
 use crate::ledger::memory::store::Store;
-use crate::ledger::memory::substitutions::Substitutions;
 use crate::record::{DisplayName, Id, Model, StepKind, StepStatus};
 
 /// Whether the agent works on a conversation.
@@ -223,7 +222,7 @@ impl CascadeDetails {
         for ((kind, status), count) in &conversation.steps {
             steps.entry(*kind).or_default().insert(*status, *count);
         }
-        let models = by_model(&conversation.sums, &Substitutions::default(), names);
+        let models = by_model(&conversation.sums, &conversation.substitutions, names);
         Some(Self {
             cascade: Cascade::new(id, conversation, names),
             by_model: list_models(&models),

@@ -15,6 +15,7 @@ use super::columns::{TOKENS, count};
 use super::query;
 use super::span::Span;
 use super::subagents::{FoundSubagent, subagents};
+use super::substitutions;
 use super::writer::Boot;
 use crate::ledger::memory::call::CallRecord;
 use crate::ledger::memory::conversation::SubagentSums;
@@ -32,6 +33,7 @@ pub(in crate::ledger) struct Past {
     /// The newest first.
     calls: Vec<Call>,
     subagents: Vec<FoundSubagent>,
+    substitutions: Vec<substitutions::OfConversation>,
 }
 
 struct Conversation {
@@ -63,6 +65,7 @@ impl Past {
             runs,
             calls: calls(connection, limits, models)?,
             subagents: subagents(connection, &everything(), models)?,
+            substitutions: substitutions::by_conversation(connection, models)?,
         })
     }
 
@@ -104,6 +107,9 @@ impl Past {
                 sums,
             } = found;
             store.put_back_subagent(&cascade, subagent, SubagentSums { parent, kind, sums });
+        }
+        for of in &self.substitutions {
+            store.put_back_substitutions(&of.cascade, &of.asked, &of.answered, of.calls);
         }
     }
 
@@ -254,6 +260,8 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         served_model: row
             .get::<_, Option<String>>(6)?
             .map(|text| Model::from_wire(&text)),
+        // Calls of earlier processes are never moved to another conversation.
+        substituted_by: None,
         outcome,
         status: row
             .get::<_, Option<i64>>(8)?

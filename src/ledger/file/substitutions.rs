@@ -8,7 +8,7 @@ use super::saturate::total;
 use super::span::Span;
 use crate::ledger::memory::substitutions::Substitutions;
 use crate::ledger::memory::sums::Served;
-use crate::record::{Label as _, Model, Models, Provider, Substitution};
+use crate::record::{Id, Label as _, Model, Models, Provider, Substitution};
 
 /// Those of a span.
 pub(super) fn find(
@@ -36,6 +36,43 @@ pub(super) fn find(
         }
     }
     Ok(found)
+}
+
+/// Calls of one conversation that asked for one model and were answered by another.
+pub(super) struct OfConversation {
+    pub(super) cascade: Id,
+    pub(super) asked: Served,
+    pub(super) answered: Model,
+    pub(super) calls: u64,
+}
+
+/// Those of every conversation, by the calls whose rows are still kept.
+pub(super) fn by_conversation(
+    connection: &Connection,
+    models: &Models,
+) -> rusqlite::Result<Vec<OfConversation>> {
+    let mut select = connection.prepare(
+        "SELECT provider, coalesce(counted_as, model), substituted_by, count(*), cascade FROM calls \
+         WHERE substituted_by IS NOT NULL AND cascade IS NOT NULL GROUP BY 1, 2, 3, 5",
+    )?;
+    let mut rows = select.query([])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        let cascade = Id::from_wire(row.get_ref(4)?.as_str()?);
+        let Some((one, cascade)) = read(row, models)?.zip(cascade) else {
+            continue;
+        };
+        all.push(OfConversation {
+            cascade,
+            asked: Served {
+                model: one.model,
+                provider: one.provider,
+            },
+            answered: one.served_model,
+            calls: one.calls,
+        });
+    }
+    Ok(all)
 }
 
 /// Those of the whole file. Models that have answered get names of their own here, as they had when

@@ -33,6 +33,10 @@ pub struct CallRecord {
     /// The model that answered, when the provider names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub served_model: Option<Model>,
+    /// The same, by the name under which it is shown, where it is another model than the one that
+    /// was asked for.
+    #[serde(skip)]
+    pub(in crate::ledger) substituted_by: Option<Model>,
     /// How it ended.
     pub outcome: Outcome,
     /// HTTP status of the response, when there was one.
@@ -91,6 +95,8 @@ impl CallRecord {
 }
 
 impl From<&Call> for CallRecord {
+    /// Whether the call was answered by another model is not decided here, because names of models
+    /// are bounded.
     fn from(call: &Call) -> Self {
         let ids = &call.ids;
         Self {
@@ -105,6 +111,7 @@ impl From<&Call> for CallRecord {
             operation: call.operation,
             model: call.model.clone(),
             served_model: call.served_model.clone(),
+            substituted_by: None,
             outcome: call.outcome,
             status: call.status,
             quality: call.quality,

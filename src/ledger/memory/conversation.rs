@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::call::CallRecord;
-use super::sums::ByModel;
-use super::sums::Served;
+use super::substitutions::Substitutions;
+use super::sums::{ByModel, Served};
 use super::time::{after, time};
 use crate::record::{AgentName, CascadeRun, Id, Model, RunOutcome, StepKind, StepStatus};
 
@@ -80,6 +80,8 @@ pub(in crate::ledger) struct Conversation {
     pub(in crate::ledger) steps: BTreeMap<(StepKind, StepStatus), u64>,
     /// Of all its calls, kept or not.
     pub(in crate::ledger) sums: ByModel,
+    /// Of them, those that another model has answered.
+    pub(in crate::ledger) substitutions: Substitutions,
     /// Of the calls of its subagents, which are in the sums, too.
     pub(in crate::ledger) subagents: BTreeMap<Id, SubagentSums>,
     /// The numbers of the calls that are kept; those of earlier processes are negative.
@@ -100,6 +102,7 @@ impl Conversation {
             runs: VecDeque::new(),
             steps: BTreeMap::new(),
             sums: ByModel::default(),
+            substitutions: Substitutions::default(),
             subagents: BTreeMap::new(),
             calls: BTreeSet::new(),
         }
@@ -109,6 +112,9 @@ impl Conversation {
     pub(super) fn add(&mut self, served: &Served, call: &CallRecord) {
         let sums = call.sums();
         self.sums.add(served, &sums);
+        if let Some(answered) = &call.substituted_by {
+            self.substitutions.add(served, answered, 1);
+        }
         let Some(subagent) = self.subagent(call.subagent.as_ref()) else {
             return;
         };
@@ -121,6 +127,9 @@ impl Conversation {
     pub(super) fn take_away(&mut self, served: &Served, call: &CallRecord) {
         let sums = call.sums();
         self.sums.take_away(served, &sums);
+        if let Some(answered) = &call.substituted_by {
+            self.substitutions.take_away(served, answered);
+        }
         if let Some(id) = &call.subagent
             && let Some(subagent) = self.subagents.get_mut(id)
         {

@@ -14,7 +14,7 @@ use super::conversation::{Conversation, MAX_SUBAGENTS, Rank, SubagentSums, end_o
 use super::sums::{ByModel, Served};
 use super::thread::Thread;
 use super::time::time;
-use crate::record::{CascadeRun, Correlated, Id, RunStarted, StepEnded};
+use crate::record::{CascadeRun, Correlated, Id, Model, RunStarted, StepEnded};
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,6 +210,20 @@ impl Store {
             && conversation.subagents.len() < MAX_SUBAGENTS
         {
             conversation.subagents.insert(subagent, sums);
+        }
+    }
+
+    /// Puts back which models have answered calls of a conversation instead of the one that was
+    /// asked for.
+    pub(in crate::ledger) fn put_back_substitutions(
+        &mut self,
+        cascade: &Id,
+        asked: &Served,
+        answered: &Model,
+        calls: u64,
+    ) {
+        if let Some(conversation) = self.threads.get_mut(&Thread::Cascade(cascade.clone())) {
+            conversation.substitutions.add(asked, answered, calls);
         }
     }
 

@@ -17,6 +17,20 @@ impl Substitutions {
         *sum = sum.saturating_add(calls);
     }
 
+    /// Takes away a call that was counted before.
+    pub(in crate::ledger) fn take_away(&mut self, asked: &Served, answered: &Model) {
+        let Some(models) = self.0.get_mut(asked) else {
+            return;
+        };
+        if let Some(calls) = models.get_mut(answered) {
+            *calls = calls.saturating_sub(1);
+        }
+        models.retain(|_, calls| *calls > 0);
+        if models.is_empty() {
+            self.0.remove(asked);
+        }
+    }
+
     /// The models that have answered instead of one, with the calls of each.
     pub(in crate::ledger) fn of(&self, asked: &Served) -> BTreeMap<Model, u64> {
         self.0.get(asked).cloned().unwrap_or_default()

@@ -8,7 +8,7 @@ use super::kit::{
 };
 use crate::ledger::{By, Cursor, Ledger, State};
 use crate::record::{
-    Call, CallIds, Cost, Fact, Operation, Provider, StepKind, StepStatus, Timing, TokenKind,
+    Call, CallIds, Cost, Fact, Model, Operation, Provider, StepKind, StepStatus, Timing, TokenKind,
     TokenUsage,
 };
 
@@ -69,6 +69,48 @@ fn calls_stand_under_their_conversation_or_what_is_known_of_it() {
         ["unknown", "c"],
         "only conversations are listed"
     );
+}
+
+#[test]
+fn a_conversation_says_which_models_have_answered_instead_of_others() {
+    let substituted = |call: Call, by: &str| Call {
+        served_model: Some(Model::from_wire(by)),
+        is_substituted: true,
+        ..call
+    };
+    let ledger = roomy();
+    take(
+        &ledger,
+        [
+            substituted(of_trajectory("t", numbered(1)), "n"),
+            substituted(of_trajectory("t", numbered(2)), "n"),
+            substituted(of_cascade("c", numbered(3)), "o"),
+            of_cascade("c", numbered(4)),
+        ]
+        .map(ended),
+    );
+    let served = |cascade: &str| {
+        let details = ledger.cascade(&id(cascade)).expect("a conversation");
+        let [group] = details.by_model.as_slice() else {
+            panic!("{:?}", details.by_model)
+        };
+        let counts = group.served_models.iter();
+        counts
+            .map(|(model, calls)| format!("{model} {calls}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(served("c"), ["o 1"]);
+    // A call takes its substitution along to the conversation that it turns out to belong to.
+    take(
+        &ledger,
+        [
+            correlated(1, Some("c")),
+            correlated(2, Some("c")),
+            correlated(3, Some("d")),
+        ],
+    );
+    assert_eq!(served("c"), ["n 2"]);
+    assert_eq!(served("d"), ["o 1"]);
 }
 
 #[test]

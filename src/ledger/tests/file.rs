@@ -694,7 +694,7 @@ fn other_models_and_reported_costs_outlive_the_process() {
         cost: Some(Cost::from_nano_usd(cost.unwrap_or(7))),
         served_model: Some(Model::from_wire(served.unwrap_or("m-2026"))),
         is_substituted: served.is_some(),
-        ..numbered(number)
+        ..of_cascade("c", numbered(number))
     };
     take(
         &ledger,
@@ -712,8 +712,16 @@ fn other_models_and_reported_costs_outlive_the_process() {
             .map(|(model, calls)| format!("{model} {calls}"))
             .collect::<Vec<_>>()
     };
+    let served_in = |ledger: &Ledger, cascade: &str| {
+        let details = ledger.cascade(&id(cascade)).expect("a conversation");
+        let counts = details.models["m"].served_models.iter();
+        counts
+            .map(|(model, calls)| format!("{model} {calls}"))
+            .collect::<Vec<_>>()
+    };
     let all = UsageQuery::default();
     assert_eq!(served(&ledger, &all), ["n 2"]);
+    assert_eq!(served_in(&ledger, "c"), ["n 2"]);
     close(&ledger);
 
     let (ledger, totals) = stage.start();
@@ -736,6 +744,7 @@ fn other_models_and_reported_costs_outlive_the_process() {
         ("m", "n", 2)
     );
     assert_eq!(served(&ledger, &all), ["n 2"]);
+    assert_eq!(served_in(&ledger, "c"), ["n 2"]);
     // A part of the first quarter of an hour is counted by its calls.
     let part = UsageQuery {
         since: Some(Timestamp::UNIX_EPOCH),

@@ -5,6 +5,7 @@
 //! nobody may know are never taken.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::huffman;
 use super::statics::{STATIC_NAMES, static_value};
@@ -37,10 +38,19 @@ struct Entry {
 }
 
 /// A field's name, as far as anyone needs it.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Name {
-    listed: Option<&'static str>,
+    listed: Option<ListedName>,
     length: usize,
+}
+
+/// A name that is handed out.
+#[derive(Clone)]
+enum ListedName {
+    /// One with a listed ending.
+    ByEnding(Arc<str>),
+    /// One that is listed itself.
+    Whole(&'static str),
 }
 
 /// A field that stands in the block itself.
@@ -102,7 +112,7 @@ impl Hpack {
     pub(super) fn decode(
         &mut self,
         mut block: &[u8],
-        mut field: impl FnMut(&'static str, &[u8]),
+        mut field: impl FnMut(&str, &[u8]),
     ) -> Result<(), ObserverFailure> {
         let mut room = MAX_LIST_BYTES;
         while let Some(first) = block.first() {
@@ -141,14 +151,14 @@ impl Hpack {
         &self,
         block: &mut &[u8],
         prefix_bits: u32,
-        field: &mut impl FnMut(&'static str, &[u8]),
+        field: &mut impl FnMut(&str, &[u8]),
     ) -> Result<Literal, Malformed> {
         let name = match integer(block, prefix_bits)? {
             0 => Name::of(&Text::read(block)?.decode()?, self.listed),
             index => self.name(index)?,
         };
         let text = Text::read(block)?;
-        let (value, length) = match name.listed {
+        let (value, length) = match name.listed() {
             None => (Vec::new(), text.length()?),
             Some(listed) => {
                 let value = text.decode()?;
@@ -157,29 +167,28 @@ impl Hpack {
                 (value, length)
             }
         };
-        Ok(Literal {
-            name,
-            value,
-            size: name.length + length + ENTRY_OVERHEAD,
-        })
+        let size = name.length + length + ENTRY_OVERHEAD;
+        Ok(Literal { name, value, size })
     }
 
     /// The name, when it is listed, the value and the size of a field in the static or the dynamic
     /// table (section 2.3.3).
-    fn indexed(&self, index: usize) -> Result<(Option<&'static str>, &[u8], usize), Malformed> {
+    fn indexed(&self, index: usize) -> Result<(Option<&str>, &[u8], usize), Malformed> {
         if let Some(value) = static_value(index) {
             let name = self.name(index)?;
-            return Ok((
-                name.listed,
-                value.as_bytes(),
-                name.length + value.len() + ENTRY_OVERHEAD,
-            ));
+            let size = name.length + value.len() + ENTRY_OVERHEAD;
+            // No name of the static table has a listed ending.
+            let listed = match name.listed {
+                Some(ListedName::Whole(listed)) => Some(listed),
+                _ => None,
+            };
+            return Ok((listed, value.as_bytes(), size));
         }
         let entry = index
             .checked_sub(STATIC_NAMES.len() + 1)
             .and_then(|place| self.table.get(place));
         let entry = entry.ok_or(Malformed)?;
-        Ok((entry.name.listed, &entry.value, entry.size))
+        Ok((entry.name.listed(), &entry.value, entry.size))
     }
 
     fn name(&self, index: usize) -> Result<Name, Malformed> {
@@ -192,7 +201,8 @@ impl Hpack {
             (None, dynamic) => Ok(dynamic
                 .and_then(|place| self.table.get(place))
                 .ok_or(Malformed)?
-                .name),
+                .name
+                .clone()),
         }
     }
 
@@ -220,15 +230,26 @@ impl Hpack {
 
 impl Name {
     fn of(name: &[u8], listed: Listed) -> Self {
-        let listed = PSEUDO_FIELDS
+        let whole = PSEUDO_FIELDS
             .iter()
             .chain(&head::COMMON_FIELDS)
             .chain(listed.fields)
             .find(|listed| listed.as_bytes() == name);
+        let by_ending = || {
+            listed.ending_of(name)?;
+            Some(ListedName::ByEnding(std::str::from_utf8(name).ok()?.into()))
+        };
         Self {
-            listed: listed.copied(),
+            listed: whole.copied().map(ListedName::Whole).or_else(by_ending),
             length: name.len(),
         }
+    }
+
+    fn listed(&self) -> Option<&str> {
+        self.listed.as_ref().map(|name| match name {
+            ListedName::ByEnding(name) => &**name,
+            ListedName::Whole(name) => name,
+        })
     }
 }
 
@@ -316,7 +337,7 @@ mod tests {
     fn theirs(decoder: &mut Decoder<'_>, block: &[u8]) -> (Vec<(String, Vec<u8>)>, bool) {
         let mut fields = Vec::new();
         let decoded = decoder.decode_with_cb(block, |name, value| {
-            if let Some(listed) = Name::of(&name, Listed::default()).listed {
+            if let Some(listed) = Name::of(&name, Listed::default()).listed() {
                 fields.push((listed.to_owned(), value.to_vec()));
             }
         });

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{line_of, price, rates};
 use crate::pricing::factor::{Condition, Factor, Factors};
 use crate::pricing::line::{Line, Pattern, Tier};
+use crate::pricing::search::SearchPrice;
 use crate::record::{Provider, TokenKind};
 
 /// The line of an entry; `None` for what is not paid for by the token, or is of a provider that is
@@ -36,7 +37,7 @@ pub(super) fn line(name: &str, entry: &Value, as_of: Date) -> Option<Line> {
     }
     line.tiers = tiers(entry);
     line.factors = factors(entry);
-    line.web_search = web_search(entry);
+    line.web_search = web_search(entry, *provider);
     Some(line.completed())
 }
 
@@ -112,14 +113,22 @@ fn factors(entry: &Value) -> Factors {
     Factors(factors)
 }
 
-/// What a thousand searches cost, where that does not depend on how much is found.
-fn web_search(entry: &Value) -> Option<crate::pricing::Price> {
+/// What searches cost, where that does not depend on how much is found. Google counts calls, unless
+/// the entry says that each search counts.
+fn web_search(entry: &Value, provider: Provider) -> Option<SearchPrice> {
     let sizes = entry.get("search_context_cost_per_query")?;
     let of = |size: &str| sizes.get(format!("search_context_size_{size}"));
     let medium = of("medium")?;
     let is_one = of("low") == Some(medium) && of("high") == Some(medium);
     // A search costs a thousandth of what a thousand do, as a token costs a millionth.
-    is_one.then(|| price(medium, SEARCHES))?
+    let of_a_thousand = price(medium, SEARCHES).filter(|_| is_one)?;
+    let is_googles = matches!(provider, Provider::Gemini | Provider::VertexAi);
+    let unit = entry.get("web_search_billing_unit").and_then(Value::as_str);
+    Some(if is_googles && unit != Some("per_query") {
+        SearchPrice::PerCall(of_a_thousand)
+    } else {
+        SearchPrice::PerSearch(of_a_thousand)
+    })
 }
 
 /// Providers by LiteLLM's name, and how it begins the names of their models.

@@ -25,6 +25,16 @@ models = ["gemini-x"]
 provider = "gcp.gemini"
 input = 0.15
 output = 0.6
+web_search_per_call = 35
+source = "https://github.com/BerriAI/litellm/blob/main/model_prices_and_context_window.json"
+as_of = 2026-11-30
+
+[[price]]
+models = ["gemini-y"]
+provider = "gcp.gemini"
+input = 0.15
+output = 0.6
+web_search = 14
 source = "https://github.com/BerriAI/litellm/blob/main/model_prices_and_context_window.json"
 as_of = 2026-11-30
 

@@ -21,11 +21,8 @@ pub(super) fn answer(asked: &Asked, number: u64, is_stream: bool) -> Answer {
         }
     };
     answer.of_call(Call {
-        model: asked.model(),
-        operation: "chat".to_owned(),
-        tokens,
-        text,
         is_stream,
+        ..Call::answered(asked.model(), tokens, text)
     })
 }
 

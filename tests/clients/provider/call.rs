@@ -12,6 +12,28 @@ pub(crate) struct Call {
     pub(crate) text: String,
     /// The answer is a stream of events.
     pub(crate) is_stream: bool,
+    /// How it ended, as `/metrics` names it.
+    pub(crate) outcome: String,
+    /// How far its figures can be trusted, as `/metrics` names it.
+    pub(crate) quality: String,
+    /// The subagent that has asked, by the client's own word.
+    pub(crate) subagent: Option<String>,
+}
+
+impl Call {
+    /// One that was answered whole.
+    pub(super) fn answered(model: String, tokens: Tokens, text: String) -> Self {
+        Self {
+            model,
+            operation: "chat".to_owned(),
+            tokens,
+            text,
+            is_stream: true,
+            outcome: "ok".to_owned(),
+            quality: "exact".to_owned(),
+            subagent: None,
+        }
+    }
 }
 
 /// Tokens by their kinds, which do not overlap.
@@ -49,6 +71,11 @@ impl Tokens {
             ("output", self.output),
             ("thinking", self.thinking),
         ]
+    }
+
+    /// All of them.
+    pub(crate) fn total(&self) -> u64 {
+        self.kinds().iter().map(|(_, tokens)| tokens).sum()
     }
 
     /// What providers call output: thinking is a part of it.

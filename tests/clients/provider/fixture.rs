@@ -4,10 +4,15 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Answer, Call, Tokens};
+use super::{Answer, Asked, Call, Tokens};
 
-/// The answer of an exchange (`openai/chat_stream`), which its `call.json` says is one call.
-pub(super) fn answer(name: &str) -> Answer {
+/// The answer of an exchange (`openai/chat_stream`), which its `call.json` says is one call. Of
+/// several names each attempt of the client gets the next one.
+pub(super) fn answer(names: &str, asked: &Asked) -> Answer {
+    let mut names = names.split(' ');
+    let name = names
+        .nth(asked.attempt)
+        .expect("an exchange for each attempt");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let file = |file: &str| std::fs::read(folder.join(name).join(file)).expect("a fixture");
     let response = file("response.http");
@@ -27,16 +32,21 @@ pub(super) fn answer(name: &str) -> Answer {
     let call: Value = serde_json::from_slice(&file("call.json")).expect("call.json");
     let calls = call["calls"].as_array().expect("calls");
     assert_eq!(calls.len(), 1, "{name} is one call");
+    let member = |name: &str| calls[0][name].as_str().expect("a text").to_owned();
     Answer {
         status: status
             .and_then(|status| status.parse().ok())
             .expect("a status"),
         call: Some(Call {
-            model: calls[0]["model"].as_str().expect("a model").to_owned(),
-            operation: calls[0]["operation"].as_str().expect("one").to_owned(),
-            tokens: tokens(&calls[0]["usage"]),
-            text: text(&pieces.concat()),
+            operation: member("operation"),
+            outcome: member("outcome"),
+            quality: member("quality"),
             is_stream: calls[0]["streamed"] == true,
+            ..Call::answered(
+                asked.model(),
+                tokens(&calls[0]["usage"]),
+                text(&pieces.concat()),
+            )
         }),
         fields: fields
             .into_iter()

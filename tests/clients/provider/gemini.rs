@@ -46,11 +46,8 @@ pub(super) fn answer(asked: &Asked, number: u64, is_stream: bool) -> Answer {
         false => Answer::json(200, &last),
     };
     answer.of_call(Call {
-        model: asked.model(),
-        operation: "chat".to_owned(),
-        tokens,
-        text,
         is_stream,
+        ..Call::answered(asked.model(), tokens, text)
     })
 }
 

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::websocket::{self, Socket};
-use super::{Answer, Asked, Coding, Form, Shared, answer, lock, responses};
+use super::{Answer, Asked, Call, Coding, Form, Shared, answer, lock, responses};
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -53,6 +53,12 @@ async fn respond(request: Request<Incoming>, host: String, shared: Arc<Shared>) 
         method: head.method.to_string(),
         path: head.uri.path().to_owned(),
         fixture: text(&head.headers, FIXTURE).map(str::to_owned),
+        attempt: text(&head.headers, ATTEMPT)
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(0),
+        subagent: text(&head.headers, CLAUDE_SUBAGENT)
+            .map(str::to_owned)
+            .or_else(|| responses::subagent(|name| text(&head.headers, name))),
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
     };
     let coding = text(&head.headers, CODING).map(Coding::named);
@@ -72,7 +78,10 @@ fn count(shared: &Shared, asked: &Asked, form: (Form, Coding)) -> Answer {
     let answer = answer(asked, served.calls.len() as u64);
     match &answer.call {
         Some(call) => {
-            served.calls.push(call.clone());
+            served.calls.push(Call {
+                subagent: asked.subagent.clone(),
+                ..call.clone()
+            });
             served.forms.insert(form);
         }
         None => {
@@ -155,5 +164,9 @@ fn text(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<&s
 
 /// The field in which an SDK names the exchange that it wants for an answer.
 const FIXTURE: &str = "x-fixture";
+/// The field in which the SDKs of Anthropic and OpenAI say how often they have tried before.
+const ATTEMPT: &str = "x-stainless-retry-count";
+/// The field in which a subagent of Claude Code names itself.
+const CLAUDE_SUBAGENT: &str = "x-claude-code-agent-id";
 /// The field in which it names the coding of the answer.
 const CODING: &str = "x-coding";

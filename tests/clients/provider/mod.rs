@@ -31,7 +31,7 @@ use crate::pki::Pki;
 use crate::stage::PROVIDER_V4;
 pub(crate) use call::{Call, Tokens};
 pub(crate) use coding::Coding;
-pub(crate) use names::HOSTS;
+pub(crate) use names::{HOSTS, OF_A_CUSTOMER};
 use recorded::{Recorded, Recordings};
 pub(crate) use responses::ACCOUNT;
 
@@ -157,6 +157,10 @@ struct Asked {
     path: String,
     /// The exchange of `tests/fixtures` that is to be the answer, where the client names one.
     fixture: Option<String>,
+    /// How often the client has asked for the same before.
+    attempt: usize,
+    /// The subagent that asks, by the client's own word.
+    subagent: Option<String>,
     body: Value,
 }
 
@@ -222,7 +226,7 @@ impl Answer {
 /// Answers a request; `number` is that of the answer, should it be a call.
 fn answer(asked: &Asked, number: u64) -> Answer {
     if let Some(name) = &asked.fixture {
-        return fixture::answer(name);
+        return fixture::answer(name, asked);
     }
     let path = asked.path.split('?').next().unwrap_or_default();
     match (asked.method.as_str(), path) {

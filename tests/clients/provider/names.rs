@@ -3,15 +3,21 @@
 use crate::stage::{PROVIDER_V4, root};
 
 /// The providers whose models answer here.
-pub(crate) const HOSTS: [&str; 7] = [
+pub(crate) const HOSTS: [&str; 10] = [
     "aiplatform.us.rep.googleapis.com",
     "api.anthropic.com",
     "api.openai.com",
+    "aws-external-anthropic.us-east-1.api.aws",
+    "bedrock-mantle.us-east-1.api.aws",
     "bedrock-runtime.us-east-1.amazonaws.com",
     "chatgpt.com",
     "claude.googleapis.com",
     "generativelanguage.googleapis.com",
+    OF_A_CUSTOMER,
 ];
+
+/// One that each customer of Azure calls as he likes, so that no list of hosts has it.
+pub(crate) const OF_A_CUSTOMER: &str = "customer.services.ai.azure.com";
 
 /// What the agents ask for besides: updates, plugins, measurements of their makers. Nobody listens
 /// at the address that these names get.

@@ -22,7 +22,15 @@ pub(super) fn over_socket(request: &Value, number: u64) -> (Vec<Value>, Option<C
         return (vec![created, completed], None);
     }
     let (events, call) = respond(request, number);
-    (events, Some(call))
+    let subagent = subagent(|name| request["client_metadata"][name].as_str());
+    (events, Some(Call { subagent, ..call }))
+}
+
+/// The subagent that asks: a thread that another one has started.
+pub(super) fn subagent<'a>(named: impl Fn(&'static str) -> Option<&'a str>) -> Option<String> {
+    named("x-codex-parent-thread-id")?;
+    let thread = named("thread-id").or_else(|| named("thread_id"))?;
+    Some(thread.to_owned())
 }
 
 /// The account of somebody who has signed in at ChatGPT, with the place where its models answer.
@@ -83,11 +91,8 @@ fn respond(request: &Value, number: u64) -> (Vec<Value>, Call) {
         _ => "chat",
     };
     let call = Call {
-        model: model(request).to_owned(),
         operation: operation.to_owned(),
-        tokens,
-        text,
-        is_stream: true,
+        ..Call::answered(model(request).to_owned(), tokens, text)
     };
     (events, call)
 }

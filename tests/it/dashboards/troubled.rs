@@ -121,7 +121,7 @@ fn without_usage() -> Call {
     }
 }
 
-/// Answered by another model, which says how long it took.
+/// Answered by another model, which says how long it took and how many credits.
 fn substituted() -> Call {
     let time = ProviderTime {
         first_byte: Some(Duration::from_secs(1)),
@@ -132,6 +132,7 @@ fn substituted() -> Call {
         served_model: Some(Model::from_wire("served")),
         is_substituted: true,
         reported: Reported {
+            nano_credits: Some(1_500_000_000),
             time,
             ..Reported::default()
         },

@@ -24,7 +24,7 @@ pub(super) fn request(
     history: &[Value],
     filler: usize,
     nonce: u64,
-) -> (&'static str, CallRequest) {
+) -> CallRequest {
     let class = if speaker.subagent.is_some() {
         "subagent"
     } else {
@@ -37,20 +37,17 @@ pub(super) fn request(
         "tools": [tool("Bash"), tool(SUBAGENT_TOOL)],
         "messages": history, "metadata": {"user_id": format!("demo_{nonce:016x}")},
     });
-    (MODEL, post(PATH, headers(speaker, class), &body))
+    post(PATH, headers(speaker, class), &body)
 }
 
 /// A title for the conversation, which the light model gives.
-pub(super) fn title(speaker: &Speaker<'_>, nonce: u64) -> (&'static str, CallRequest) {
+pub(super) fn title(speaker: &Speaker<'_>, nonce: u64) -> CallRequest {
     let body = json!({
         "model": TITLE_MODEL, "max_tokens": 64, "stream": true,
         "messages": [message("Write a title for this conversation.")],
         "metadata": {"user_id": format!("demo_{nonce:016x}")},
     });
-    (
-        TITLE_MODEL,
-        post(PATH, headers(speaker, "auxiliary"), &body),
-    )
+    post(PATH, headers(speaker, "auxiliary"), &body)
 }
 
 /// Reads the events of an answer; `None` where they do not come to an end.
@@ -116,5 +113,5 @@ fn headers(speaker: &Speaker<'_>, class: &str) -> Vec<(&'static str, String)> {
 pub(super) const SUBAGENT_TOOL: &str = "Task";
 
 const PATH: &str = "/v1/messages?beta=true";
-const MODEL: &str = "claude-opus-4-8";
-const TITLE_MODEL: &str = "claude-haiku-4-5";
+pub(super) const MODEL: &str = "claude-opus-4-8";
+pub(super) const TITLE_MODEL: &str = "claude-haiku-4-5";

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::call::{Answer, CallRequest, Caller};
+use super::call::{CallRequest, Caller};
 use super::cascade::{CallEnd, CallEntry, RunEnd, RunEntry, Store};
 use super::context::uuid;
 use super::dial::Dialer;
@@ -28,6 +28,7 @@ use super::provider_client::ProviderClient;
 use super::{AgentOptions, Log, Outcome};
 use crate::demo::tally::Tokens;
 use crate::demo::{ANTHROPIC_HOST, CHATGPT_HOST};
+use codex::Threads;
 
 /// An agent of the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,14 @@ impl AgentKind {
             Self::Codex => Some(CHATGPT_HOST),
         }
     }
+
+    /// The protocols that it offers: its sockets need HTTP/1.1.
+    pub(super) fn alpn(self) -> &'static [&'static str] {
+        match self {
+            Self::Codex => &["http/1.1"],
+            Self::Antigravity | Self::ClaudeCode => &["h2", "http/1.1"],
+        }
+    }
 }
 
 /// One user of a coding agent.
@@ -60,6 +69,8 @@ pub(super) struct Coder {
     rng: StdRng,
     store: Arc<Store>,
     shutdown: CancellationToken,
+    /// Of Codex alone.
+    threads: Threads,
 }
 
 /// A conversation.
@@ -83,6 +94,18 @@ struct Reply {
     tool: Option<(String, String)>,
     /// What it adds to the history.
     content: Vec<Value>,
+}
+
+/// What has come of a request.
+enum Asked {
+    /// The answer.
+    Reply(Reply),
+    /// A limit is used up.
+    Refused,
+    /// Something that is no answer.
+    Unreadable,
+    /// Nothing; already counted as such.
+    Nothing,
 }
 
 /// What a run has taken so far.
@@ -111,6 +134,7 @@ impl Coder {
             options,
             store,
             shutdown,
+            threads: Threads::default(),
         }
     }
 
@@ -128,12 +152,14 @@ impl Coder {
         let mut round = 0;
         while options.rounds.is_none_or(|rounds| round < rounds) {
             if round > 0 && round % options.cascade_rounds.max(1) == 0 {
+                self.threads.close_all().await;
                 session = self.session();
             }
             self.turn(&mut session).await;
             round += 1;
             sleep(Duration::from_millis(options.pause_ms)).await;
         }
+        self.threads.close_all().await;
     }
 
     fn session(&mut self) -> Session {
@@ -161,6 +187,7 @@ impl Coder {
         let mut spent = Spent::default();
         if !self.work(&speaker, &mut session.history, &mut spent).await {
             // Whatever broke is counted; the conversation cannot go on.
+            self.threads.close_all().await;
             session.id = uuid(&mut self.rng);
             session.history.clear();
             return;
@@ -221,7 +248,9 @@ impl Coder {
             subagent: Some(&id),
         };
         let mut history = vec![self.message("Look for what is known of it.")];
-        self.work(&speaker, &mut history, spent).await
+        let is_done = self.work(&speaker, &mut history, spent).await;
+        self.threads.close(&id).await;
+        is_done
     }
 
     /// Whether the tool starts a subagent. Codex calls it like any other.
@@ -240,26 +269,30 @@ impl Coder {
         history: &[Value],
         spent: &mut Spent,
     ) -> Option<Reply> {
+        let model = match self.kind {
+            AgentKind::Codex => codex::MODEL,
+            _ => claude_code::MODEL,
+        };
         loop {
-            let nonce = self.rng.random();
-            let filler = self.options.upload_bytes;
-            let (model, request) = match self.kind {
-                AgentKind::Codex => codex::request(speaker, history, filler, nonce),
-                _ => claude_code::request(speaker, history, filler, nonce),
+            let asked = match self.kind {
+                AgentKind::Codex => codex::ask(self, speaker, history).await,
+                _ => self.post(speaker, history).await,
             };
-            let answer = self.client.exchange(request).await?;
-            spent.calls += 1;
-            if answer.status == StatusCode::TOO_MANY_REQUESTS {
-                self.client.refused(model);
-                self.note(speaker, model, CallEnd::Refused, Tokens::default(), None);
-                sleep(self.client.backoff).await;
-                continue;
-            }
-            let reply = self.read(&answer);
-            let Some(reply) = reply else {
-                self.client
-                    .unreadable("an answer to a coding agent is not complete");
-                return None;
+            spent.calls += u64::from(!matches!(asked, Asked::Nothing));
+            let reply = match asked {
+                Asked::Reply(reply) => reply,
+                Asked::Refused => {
+                    self.client.refused(model);
+                    self.note(speaker, model, CallEnd::Refused, Tokens::default(), None);
+                    sleep(self.client.backoff).await;
+                    continue;
+                }
+                Asked::Unreadable => {
+                    self.client
+                        .unreadable("an answer to a coding agent is not complete");
+                    return None;
+                }
+                Asked::Nothing => return None,
             };
             self.client.answered(model, reply.tokens);
             spent.tokens += reply.tokens;
@@ -269,29 +302,38 @@ impl Coder {
         }
     }
 
+    /// The next step of Claude Code, as a request of its own.
+    async fn post(&mut self, speaker: &Speaker<'_>, history: &[Value]) -> Asked {
+        let nonce = self.rng.random();
+        let request = claude_code::request(speaker, history, self.options.upload_bytes, nonce);
+        self.exchange(request).await
+    }
+
     /// Asks for a title, beside the turn.
     async fn title(&mut self, speaker: &Speaker<'_>) {
-        let nonce = self.rng.random();
-        let (model, request) = claude_code::title(speaker, nonce);
-        let Some(answer) = self.client.exchange(request).await else {
-            return;
-        };
-        if answer.status == StatusCode::TOO_MANY_REQUESTS {
-            self.client.refused(model);
-            self.note(speaker, model, CallEnd::Refused, Tokens::default(), None);
-        } else if let Some(reply) = self.read(&answer) {
-            self.client.answered(model, reply.tokens);
-            self.note(speaker, model, CallEnd::Ok, reply.tokens, reply.response);
+        let (model, nonce) = (claude_code::TITLE_MODEL, self.rng.random());
+        match self.exchange(claude_code::title(speaker, nonce)).await {
+            Asked::Refused => {
+                self.client.refused(model);
+                self.note(speaker, model, CallEnd::Refused, Tokens::default(), None);
+            }
+            Asked::Reply(reply) => {
+                self.client.answered(model, reply.tokens);
+                self.note(speaker, model, CallEnd::Ok, reply.tokens, reply.response);
+            }
+            Asked::Nothing | Asked::Unreadable => {}
         }
     }
 
-    fn read(&self, answer: &Answer) -> Option<Reply> {
-        if answer.status != StatusCode::OK {
-            return None;
-        }
-        match self.kind {
-            AgentKind::Codex => codex::read(&answer.body),
-            _ => claude_code::read(&answer.body),
+    async fn exchange(&mut self, request: CallRequest) -> Asked {
+        match self.client.exchange(request).await {
+            None => Asked::Nothing,
+            Some(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => Asked::Refused,
+            Some(answer) if answer.status != StatusCode::OK => Asked::Unreadable,
+            Some(answer) => match claude_code::read(&answer.body) {
+                Some(reply) => Asked::Reply(reply),
+                None => Asked::Unreadable,
+            },
         }
     }
 
