@@ -21,8 +21,8 @@ use crate::observe::coding::DecodeLimit;
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
 use crate::observe::memory::Share;
 use crate::record::{
-    Call, CallIds, CallStarted, ContentChunks, Correlation, Cost, Fact, ModalitySplits, Model,
-    ObserverFailure, Operation, Record, Reported, Timing, TokenUsage, TraceParent, Turn,
+    Call, CallIds, CallStarted, Caller, ContentChunks, Correlation, Cost, Fact, ModalitySplits,
+    Model, ObserverFailure, Operation, Record, Reported, Timing, TokenUsage, TraceParent, Turn,
     UsageTotal,
 };
 
@@ -118,6 +118,7 @@ impl LiveCall {
             operation: call.operation,
             model: call.model.clone(),
             started_at: connection.wall_clock(at),
+            caller: connection.caller.now(),
         }));
         Self {
             parent,
@@ -295,6 +296,7 @@ impl LiveCall {
             parent: self.parent,
             trace: None,
             setup: self.connection.setup.clone(),
+            caller: self.caller(),
             correlation: Correlation {
                 cascade: None,
                 method: self.request.method(),
@@ -304,6 +306,24 @@ impl LiveCall {
                 end: said.turn_end,
                 ..self.request.turn()
             },
+        }
+    }
+
+    /// Who makes the call. Outside of a session, the agent's own word of its repository counts more
+    /// than the working directory of its process.
+    fn caller(&self) -> Caller {
+        let caller = self.connection.caller.now();
+        match self.request.repository() {
+            Some(named)
+                if caller.session.is_none() && caller.repository.as_ref() != Some(named) =>
+            {
+                Caller {
+                    repository: Some(named.clone()),
+                    branch: None,
+                    ..caller
+                }
+            }
+            _ => caller,
         }
     }
 

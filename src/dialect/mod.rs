@@ -35,6 +35,7 @@
 //! | `parent_subagent` | | the field `x-claude-code-parent-agent-id` | `x-codex-parent-thread-id`, unless it is the conversation's own |
 //! | `subagent_kind` | | the field `x-claude-code-agent-type` | `x-openai-subagent` |
 //! | `session`, `execution` | `request.sessionId`, `request.labels.last_execution_id` | | |
+//! | (the caller's repository) | | | of the field `x-codex-turn-metadata`, the one workspace's remote or folder |
 //! | `provider_trace` | `traceId` or the field `x-cloudaicompanion-trace-id` | | |
 //! | `response` | `responseId` | `id` of the message | `id` of the completion or response |
 //!
@@ -71,7 +72,7 @@ mod verdict;
 
 use std::sync::LazyLock;
 
-use crate::observe::exchange::{Listed, RequestHead};
+use crate::observe::exchange::{Listed, Reduced, RequestHead};
 use crate::observe::memory::Memory;
 use crate::record::{Host, Model, Operation, Provider};
 
@@ -181,21 +182,23 @@ fn provider_of(host: &Host) -> Option<Provider> {
 
 /// The header fields and query parameters that all dialects together read.
 fn listed() -> Listed {
-    static LISTED: LazyLock<(Vec<&str>, Vec<&str>)> = LazyLock::new(|| {
-        let (mut fields, mut query) = (Vec::new(), Vec::new());
+    static LISTED: LazyLock<(Vec<&str>, Vec<Reduced>, Vec<&str>)> = LazyLock::new(|| {
+        let (mut fields, mut reduced, mut query) = (Vec::new(), Vec::new(), Vec::new());
         for dialect in DIALECTS {
             fields.extend(dialect.listed.fields);
             fields.extend(dialect.limits.fields());
+            reduced.extend(dialect.listed.reduced.iter().copied());
             query.extend(dialect.listed.query);
         }
         for names in [&mut fields, &mut query] {
             names.sort_unstable();
             names.dedup();
         }
-        (fields, query)
+        (fields, reduced, query)
     });
     Listed {
         fields: &LISTED.0,
-        query: &LISTED.1,
+        reduced: &LISTED.1,
+        query: &LISTED.2,
     }
 }

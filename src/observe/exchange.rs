@@ -63,10 +63,12 @@ impl Fields {
 }
 
 /// What is read of heads beside what any HTTP message may have.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Listed {
     /// Names of header fields, in lower case.
     pub fields: &'static [&'static str],
+    /// Header fields of which only what a function makes of the value is kept.
+    pub reduced: &'static [Reduced],
     /// Pairs of a query (`alt=sse`) of which it is noted that they are there.
     pub query: &'static [&'static str],
 }
@@ -75,9 +77,19 @@ impl Listed {
     /// What any HTTP message may have is enough.
     pub(crate) const NOTHING: Self = Self {
         fields: &[],
+        reduced: &[],
         query: &[],
     };
+
+    /// The names of all fields.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let reduced = self.reduced.iter().map(|(name, _)| *name);
+        self.fields.iter().copied().chain(reduced)
+    }
 }
+
+/// The name of a header field, and what makes of its value the text to be kept, if there is any.
+pub(crate) type Reduced = (&'static str, fn(&[u8]) -> Option<String>);
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

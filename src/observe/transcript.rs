@@ -112,6 +112,7 @@ impl OpenExchange for Transcript {
     fn listed(&self) -> Listed {
         Listed {
             fields: &["upgrade"],
+            reduced: &[],
             query: &["alt=sse"],
         }
     }

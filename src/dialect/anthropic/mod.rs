@@ -33,6 +33,7 @@ pub(super) const DIALECT: Dialect = Dialect {
             request::CLASS,
             OVERAGE_IN_USE,
         ],
+        reduced: &[],
         query: &[],
     },
     limits: limits::LIMITS,

@@ -53,6 +53,7 @@ pub(super) const DIALECT: Dialect = Dialect {
             refusal::ERROR_TYPE,
             INVOCATION_LATENCY,
         ],
+        reduced: &[],
         query: &[],
     },
     limits: HeadLimits::NONE,

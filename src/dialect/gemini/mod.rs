@@ -39,6 +39,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     hosts: hosts::HOSTS,
     listed: Listed {
         fields: &[TRACE_ID, SERVER_TIMING],
+        reduced: &[],
         query: &[EVENTS],
     },
     limits: HeadLimits::NONE,

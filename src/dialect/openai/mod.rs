@@ -14,6 +14,7 @@ mod responses;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod workspace;
 
 use super::body::json_body;
 use super::reports::PROCESSING_MS;
@@ -55,6 +56,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     ],
     listed: Listed {
         fields: LISTED,
+        reduced: &[(workspace::TURN_METADATA, workspace::repository)],
         query: &[],
     },
     limits: limits::LIMITS,

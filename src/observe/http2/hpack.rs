@@ -221,12 +221,12 @@ impl Hpack {
 impl Name {
     fn of(name: &[u8], listed: Listed) -> Self {
         let listed = PSEUDO_FIELDS
-            .iter()
-            .chain(&head::COMMON_FIELDS)
-            .chain(listed.fields)
+            .into_iter()
+            .chain(head::COMMON_FIELDS)
+            .chain(listed.names())
             .find(|listed| listed.as_bytes() == name);
         Self {
-            listed: listed.copied(),
+            listed,
             length: name.len(),
         }
     }
