@@ -2,8 +2,8 @@
 //! and nothing of the HTTP inside.
 //!
 //! Input: accepted TCP connections; output: [`Accepted`], a connection with its destination,
-//! checked by the [`LoopGuard`]. Others are refused here and recorded as a fact. Nothing is ever
-//! dialled here.
+//! checked by the [`LoopGuard`]. Others are refused here and recorded as a fact. Nothing is
+//! dialled here but the probe that shows that redirect rules work.
 
 pub mod cgroup;
 mod connect_proxy;

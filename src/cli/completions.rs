@@ -36,6 +36,7 @@ fn shown() -> Command {
         .cloned()
         .collect();
     Command::new("gravimeter")
+        .disable_help_subcommand(true)
         .args(whole.get_arguments().cloned().collect::<Vec<_>>())
         .subcommands(commands)
 }

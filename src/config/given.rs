@@ -38,7 +38,7 @@ pub(crate) fn ssl_cert_file() -> Option<PathBuf> {
 
 /// The HTTP proxy at an IP address that this process was told to use.
 pub(crate) fn https_proxy() -> Option<SocketAddr> {
-    let url = std::env::var("HTTPS_PROXY").ok()?;
+    let url = std::env::var_os("HTTPS_PROXY")?.into_string().ok()?;
     url.strip_prefix("http://")?
         .trim_end_matches('/')
         .parse()

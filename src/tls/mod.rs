@@ -25,6 +25,20 @@ use std::sync::Arc;
 use rustls::SupportedProtocolVersion;
 use rustls::crypto::CryptoProvider;
 
+/// Does on a thread of its own what takes longest at the start and waits for nothing else: reads the
+/// system's roots, and seeds the random number generator, which takes aws-lc some 30 ms of processor
+/// time. Whoever needs one of them before it is done waits for it; where no thread can be had, it is
+/// done then.
+pub(crate) fn prepare() {
+    let work = || {
+        roots::of_system();
+        // A failure comes back when the first key is made.
+        let _ = aws_lc_rs::rand::fill(&mut [0]);
+    };
+    let thread = std::thread::Builder::new().name("prepare".to_owned());
+    let _ = thread.spawn(work);
+}
+
 /// The versions spoken on both sides; rustls knows none that is older.
 const VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject as _};
@@ -54,7 +55,7 @@ pub(super) fn load(
     extra: &[PathBuf],
     own: &OwnCa,
 ) -> Result<Vec<CertificateDer<'static>>, RootsError> {
-    let mut roots = rustls_native_certs::load_native_certs().certs;
+    let mut roots = of_system().to_vec();
     roots.retain(|root| !own.has_key_of(root));
     for path in extra {
         roots.extend(read(path, own)?);
@@ -66,6 +67,13 @@ pub(super) fn load(
     } else {
         Ok(roots)
     }
+}
+
+/// The system's roots as they were when they were first asked for: reading them takes longer than
+/// anything else at the start, and more than one part needs them.
+pub(super) fn of_system() -> &'static [CertificateDer<'static>] {
+    static ROOTS: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
+    ROOTS.get_or_init(|| rustls_native_certs::load_native_certs().certs)
 }
 
 /// Reads the certificates of one file.

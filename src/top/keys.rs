@@ -104,10 +104,12 @@ impl State {
         *from_open.nth(1).or(views.first()).unwrap_or(&self.view)
     }
 
+    /// The last view has every number behind it as well: calls are 3 where there are no sessions.
     fn open_by_number(&mut self, digit: char) {
         let place = digit.to_digit(10).and_then(|number| number.checked_sub(1));
         let views = self.views();
-        if let Some(view) = place.and_then(|place| views.get(place as usize)) {
+        let view = place.and_then(|place| views.get(place as usize));
+        if let Some(view) = view.or(views.last()) {
             self.open(*view);
         }
     }

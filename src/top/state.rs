@@ -171,7 +171,7 @@ impl State {
                 Some(of.id.clone()),
                 Some(of.state.clone()),
                 of.model.clone(),
-                of.display_name.clone(),
+                Some(of.name()),
             ]
         };
         let all = self.answers.conversations.iter();

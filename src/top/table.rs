@@ -331,7 +331,7 @@ impl Call {
 
 impl Conversation {
     /// What it is called: its model, as people call that where the agent has said it.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let name = self.display_name.as_ref().or(self.model.as_ref());
         name.cloned()
             .unwrap_or_else(|| "no call was seen".to_owned())

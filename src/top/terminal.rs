@@ -6,6 +6,7 @@
 use std::io::{self, Stdout, Write as _};
 use std::panic;
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
@@ -55,7 +56,9 @@ impl Terminal {
         // The whole group, as the terminal itself would: a pipeline stops as one.
         rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
         enter()?;
-        self.0.clear()
+        // A new one: what the old one has drawn is gone.
+        self.0 = Screen::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 }
 
@@ -65,13 +68,21 @@ impl Drop for Terminal {
     }
 }
 
+/// Whether the terminal is taken over: it is given back once, as a second time would move the cursor
+/// over what was written meanwhile.
+static IS_TAKEN_OVER: AtomicBool = AtomicBool::new(false);
+
 fn enter() -> io::Result<()> {
+    IS_TAKEN_OVER.store(true, Ordering::Release);
     enable_raw_mode()?;
     execute!(io::stdout(), EnterAlternateScreen)
 }
 
 /// Whatever of it fails, the rest is still done: there is nobody to be told.
 fn leave() {
+    if !IS_TAKEN_OVER.swap(false, Ordering::AcqRel) {
+        return;
+    }
     let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
     let _ = io::stdout().flush();

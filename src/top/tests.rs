@@ -106,7 +106,7 @@ fn eighty_columns_have_what_matters() {
     let shown = screen(&state, 80, 24);
     let expected = [
         "gravimeter 0.1.0  http://127.0.0.1:8741  ready                          12:00:05",
-        "today $5.0000  14 calls  1,234,587 tokens  2 under way  31 tokens/s ▁▁▁▂█",
+        "today $5.0000  14 calls  1,234,587 tokens  2 under way  30 tokens/s    ▁█",
         "limits anthropic 5h 7 % left, full 16:00:00  anthropic 7d 80 % left, full 2026-1",
         "",
         " Conversations 2   Sessions 2   Calls 2   newest first",

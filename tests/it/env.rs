@@ -167,7 +167,7 @@ async fn where_the_variables_would_lead_nowhere_none_is_printed() {
     let stage = Stage::start().await;
     let state = stage.binary.state().display().to_string();
     let connect = stage.binary.connect;
-    let off = format!("{PROGRAM} env --capture.connect_listen off --state.dir {state}");
+    let off = format!("{PROGRAM} env --capture.redirect external --state.dir {state}");
     let nobody = format!("{PROGRAM} env --capture.connect_listen 127.0.0.1:1 --state.dir {state}");
     let elsewhere = format!(
         "{PROGRAM} env --capture.connect_listen {connect} --state.dir {}",

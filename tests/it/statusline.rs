@@ -4,6 +4,8 @@
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::Signal;
+
 use crate::kit::binary::{Binary, PROGRAM};
 use crate::kit::upstream::Upstream;
 use crate::usage::{CASCADE, call};
@@ -43,7 +45,7 @@ async fn the_line_is_of_the_exporter_and_then_of_the_ledger_that_it_leaves() {
     let sockets = tempfile::tempdir().expect("a folder");
     let socket = sockets.path().join("s");
     let socket = socket.to_str().expect("UTF-8");
-    let binary = Binary::start(&upstream.flags(&["--web.socket", socket])).await;
+    let mut binary = Binary::start(&upstream.flags(&["--web.socket", socket])).await;
     let mut ends = upstream.pair(&binary).await;
     call(&mut ends).await;
     call(&mut ends).await;
@@ -72,7 +74,8 @@ async fn the_line_is_of_the_exporter_and_then_of_the_ledger_that_it_leaves() {
     let expected = ["2 24", "2 24 session 2 24", "2 24 session 2 24", "2 24"];
     assert_eq!(told(), expected, "of the exporter");
     assert_eq!(ask(&[], ""), "- today", "m has no price");
-    binary.stop().await;
+    binary.signal(Signal::TERM);
+    assert!(binary.exit().await.success(), "{}", binary.log());
     assert_eq!(told(), expected, "of the ledger");
 }
 

@@ -161,10 +161,12 @@ async fn a_call_is_shown_when_it_has_ended() {
     let stage = Stage::start().await;
     let mut pty = stage.top();
     displays(&pty, "1 calls  12 tokens").await;
-    pty.enter("2");
+    pty.enter("3");
     displays(&pty, "OUTCOME").await;
     call(&mut stage.upstream.pair(&stage.binary).await).await;
     displays(&pty, "Calls 2").await;
+    pty.resize(30, 130);
+    pty.displays("CONVERSATION", 30, 130).await;
     pty.enter("q");
     pty.shows("the end").await;
     given_back(pty).await;
@@ -281,7 +283,7 @@ async fn no_colour_is_used_where_none_is_wanted() {
         pty.enter("q");
         pty.shows("the end").await;
         let (_, screen) = pty.end().await;
-        let green = ["\x1b[32m", "\x1b[38;5;2m"];
+        let green = ["\x1b[32", "\x1b[38;5;2"];
         assert_eq!(
             green.iter().any(|green| screen.contains(green)),
             is_coloured,

@@ -295,7 +295,6 @@ async fn a_ledger_is_asked_for_days_by_their_names() {
     ] {
         assert_eq!(since(zone, clock, name), expected, "{zone} {clock} {name}");
     }
-    drop(folder);
     // All of it is of one week and one month, whichever these are.
     for (by, groups) in [("week", "weeks"), ("month", "months")] {
         let arguments = [
@@ -313,6 +312,7 @@ async fn a_ledger_is_asked_for_days_by_their_names() {
         let calls: Vec<_> = groups.values().map(|group| &group["calls"]).collect();
         assert_eq!(calls, [1], "{told}");
     }
+    drop(folder);
 }
 
 #[test]

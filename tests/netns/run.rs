@@ -279,8 +279,9 @@ pub(crate) fn after_any_kill_nothing_is_left() {
             root(&format!("rm -f {HOME}/go"));
             let child = background(&after);
             root(&format!("pkill -9 -u {OPERATOR} -f '{party}'"));
+            // By its name: the words of its command line are gone before it has ended.
             wait_for("the end of pasta", || {
-                let pasta = format!("pgrep -r R,S,D -u {OPERATOR} -f '^pasta '");
+                let pasta = format!("pgrep -r R,S,D -u {OPERATOR} '^(pasta|passt)'");
                 !shell_as("root", &pasta).status.success()
             });
             root(&format!("touch {HOME}/go"));

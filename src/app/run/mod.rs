@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::export::diagnostics::Diagnostics;
 use crate::launch::foreground::{Ending, Environment, Executable, Foreground};
 use crate::relay::forward;
-use crate::tls::bundle::environment_beside;
+use crate::tls::{self, bundle::environment_beside};
 
 pub(crate) use folder::RunFolder;
 pub(crate) use scope::Scope;
@@ -60,6 +60,8 @@ pub(crate) async fn run(
     diagnostics: Option<Diagnostics>,
 ) -> Result<(Ending, Summary), Error> {
     let open_files = process::harden_beside_program()?;
+    // Meanwhile the namespace is made.
+    tls::prepare();
     let own = std::env::current_exe().map_err(Error::OwnProgram)?;
     let mut way = Way::open(&request, &own, &config).await?;
     let user = way.user(&config).map(str::to_owned);
@@ -103,7 +105,6 @@ pub(crate) async fn run(
     };
     let ran: Result<_, Error> = ran.await;
     let duration = started.elapsed();
-    let failure = way.failure();
     let (foreground, ending) = match ran {
         Ok((foreground, ending)) => (Some(foreground), Ok(ending)),
         Err(error) => (None, Err(error)),
@@ -119,12 +120,12 @@ pub(crate) async fn run(
         exit_code: ending.as_ref().map_or(u8::MAX, |ending| ending.exit_code()),
         scope: way.name().into(),
         scope_reason: way.reason(),
-        scope_failure: failure,
+        scope_failure: None,
         already_running: request.already_running,
         log: request.log,
         home: variable(&request.environment, "HOME").map(PathBuf::from),
     };
-    let summary = observation.end(ended, hurried).await;
+    let summary = observation.end(ended, hurried, || way.failure()).await;
     // The namespace's own connections end with the program.
     forwarding
         .drain(Duration::ZERO, std::future::pending())

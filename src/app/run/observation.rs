@@ -191,7 +191,13 @@ impl Observation {
     }
 
     /// The program has ended: ends the observing, at once when `hurried` is done, and sums up.
-    pub(super) async fn end(self, mut ended: Ended, hurried: impl Future<Output = ()>) -> Summary {
+    /// `failure` says then how the way has failed by which connections were captured.
+    pub(super) async fn end(
+        self,
+        mut ended: Ended,
+        hurried: impl Future<Output = ()>,
+        failure: impl FnOnce() -> Option<String>,
+    ) -> Summary {
         let Plan {
             session,
             config,
@@ -200,14 +206,13 @@ impl Observation {
         } = self.plan;
         // What the program's children still dial is refused at once.
         drop(listeners);
-        if ended.scope_failure.is_none() {
-            ended.scope_failure = self.gap.map(str::to_owned);
-        }
+        let failure = || failure().or(self.gap.map(str::to_owned));
         match self.by {
-            By::Service(handed) => match handed.ended(ended).await {
-                Some(summary) => summary,
-                None => nothing_known(),
-            },
+            By::Service(handed) => {
+                ended.scope_failure = failure();
+                let summary = handed.ended(ended).await;
+                summary.unwrap_or_else(nothing_known)
+            }
             By::Nobody => nothing_known(),
             By::Own(own) => {
                 let Own { app, collector } = *own;
@@ -217,6 +222,7 @@ impl Observation {
                 }));
                 let ledger = Arc::clone(app.ledger());
                 app.stop(hurried).await;
+                ended.scope_failure = failure();
                 let path = config.ledger.enabled.then(|| config.ledger_path());
                 let circumstances = ended.circumstances(
                     session.program.to_string(),

@@ -193,7 +193,7 @@ impl Session {
     fn news<'a>(&mut self, summaries: &'a [Summary]) -> Vec<ChangedConversation<'a>> {
         let is_first = self.listed.is_none();
         let mut listed = self.listed.take().unwrap_or_default();
-        let given_up = self.streams.take_given_up();
+        let finished = self.streams.take_finished();
         let mut news = Vec::new();
         for summary in summaries {
             let cascade = &summary.cascade;
@@ -207,7 +207,11 @@ impl Session {
             if is_worked_on {
                 self.streams.note_work(cascade, self.polled_at);
             }
-            let is_cut_short = given_up.contains(cascade) && self.is_behind(summary);
+            // The stream of a conversation may have been the one to report its subagents.
+            let mut of_stream = [Some(cascade), summary.root.as_ref()].into_iter().flatten();
+            let is_cut_short = of_stream.any(|id| finished.contains(id))
+                && self.is_behind(summary)
+                && !self.is_history(summary);
             if is_worked_on || has_changed || is_cut_short || self.pending.contains_key(cascade) {
                 news.push(ChangedConversation {
                     summary,

@@ -19,8 +19,8 @@ pub(super) struct Streams {
     most: usize,
     tasks: JoinSet<(Id, FollowMethod, WatchEnd)>,
     open: BTreeMap<Id, OpenStream>,
-    /// Conversations whose streams were given up for others.
-    given_up: Vec<Id>,
+    /// Conversations whose streams have ended, or were given up for others.
+    finished: Vec<Id>,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Streams {
             most,
             tasks: JoinSet::new(),
             open: BTreeMap::new(),
-            given_up: Vec::new(),
+            finished: Vec::new(),
         }
     }
 
@@ -78,7 +78,7 @@ impl Streams {
             && let Some(cascade) = longest
         {
             self.give_up(&cascade);
-            self.given_up.push(cascade);
+            self.finished.push(cascade);
         }
         self.has_room()
     }
@@ -117,10 +117,10 @@ impl Streams {
         }
     }
 
-    /// The conversations whose streams were given up for others since the last time: something that
-    /// the list had shown may not have come.
-    pub(super) fn take_given_up(&mut self) -> Vec<Id> {
-        std::mem::take(&mut self.given_up)
+    /// The conversations whose streams have ended, or were given up for others, since the last time:
+    /// something that the list had shown may not have come.
+    pub(super) fn take_finished(&mut self) -> Vec<Id> {
+        std::mem::take(&mut self.finished)
     }
 
     /// Gives up every stream of another method.
@@ -129,7 +129,7 @@ impl Streams {
             let stays = stream.method == method;
             if !stays {
                 stream.task.abort();
-                self.given_up.push(cascade.clone());
+                self.finished.push(cascade.clone());
             }
             stays
         });
@@ -139,7 +139,7 @@ impl Streams {
     pub(super) async fn shutdown(&mut self) {
         self.tasks.shutdown().await;
         self.open.clear();
-        self.given_up.clear();
+        self.finished.clear();
     }
 
     /// Waits until a stream ends; for ever when there is none. Cancel-safe.
@@ -170,6 +170,8 @@ impl Streams {
         let known = self.open.len();
         self.open.retain(|_, stream| stream.task.id() != task);
         let (_, end) = ended.ok()?;
-        (self.open.len() < known).then_some(end)
+        let end = (self.open.len() < known).then_some(end)?;
+        self.finished.push(end.0.clone());
+        Some(end)
     }
 }

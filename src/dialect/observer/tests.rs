@@ -620,16 +620,21 @@ fn calls_of_one_connection_do_not_mix() {
     );
 }
 
+/// The observer of a connection of HTTP/1.1, and when that was opened.
+fn observer_of(facts: &Arc<Facts>) -> (Box<dyn Observer>, Instant) {
+    let connection = connection("cloudcode-pa.googleapis.com", Alpn::Http1);
+    let at = connection.opened;
+    let observers = Observers {
+        record: Arc::clone(facts) as Arc<dyn Record>,
+        memory: Memory::default(),
+    };
+    (observers.open(connection), at)
+}
+
 #[test]
 fn an_observer_dropped_in_the_middle_still_states_its_call() {
     let facts = Arc::new(Facts::default());
-    let connection = connection("cloudcode-pa.googleapis.com", Alpn::Http1);
-    let at = connection.opened;
-    let mut observer = Observers {
-        record: Arc::clone(&facts) as Arc<dyn Record>,
-        memory: Memory::default(),
-    }
-    .open(connection);
+    let (mut observer, at) = observer_of(&facts);
     let request =
         b"POST /v1internal:generateContent HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
     observer.bytes(Direction::ToProvider, request, at);

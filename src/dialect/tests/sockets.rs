@@ -1,7 +1,10 @@
 //! Replays the fixtures of WebSockets, as HTTP/1.1 upgrades to them and over HTTP/2.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use loona_hpack::Encoder;
 
 use super::*;
@@ -193,5 +196,33 @@ fn a_socket_is_idle_between_its_calls() {
             }
             assert!(is_idle.ends_with(&expected), "{alpn:?}: {is_idle:?}");
         });
+    }
+}
+
+/// Messages are compressed by the socket alone. One that is compressed in itself is read, but not
+/// without end.
+#[test]
+fn a_message_that_is_compressed_in_itself_is_read_up_to_a_limit() {
+    let (case, turns) = sockets().into_iter().next().expect("a socket");
+    for (blanks, failures) in [(1 << 10, 0), (32 << 10, 1)] {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        write!(encoder, "{{{:blanks$}}}", "").unwrap();
+        let payload = encoder.finish().unwrap();
+        let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        let message = [&[0x82, 126], &length[..], &payload].concat();
+        let facts = case.stated(Alpn::Http1, |observer, at| {
+            for (direction, bytes) in &turns[..2] {
+                observer.bytes(*direction, bytes, at);
+            }
+            observer.bytes(Direction::ToProvider, &message, at);
+        });
+        let is_failure = |fact: &&Fact| {
+            **fact == Fact::ObserverFailed(crate::record::ObserverFailure::DecodeBudget)
+        };
+        assert_eq!(
+            facts.iter().filter(is_failure).count(),
+            failures,
+            "{blanks} blanks"
+        );
     }
 }

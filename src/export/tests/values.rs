@@ -69,8 +69,14 @@ fn of<L: Label>(value: L) -> Value {
     Value {
         text: value.as_str().to_owned(),
         meaning: one_line(meaning),
-        remedy: one_line(remedy),
+        remedy: capitalized(&one_line(remedy)),
     }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
 /// The text of a documentation comment, of the attributes that the compiler makes of its lines.
@@ -276,7 +282,8 @@ fn exported() -> BTreeMap<(String, String), BTreeSet<String>> {
         let metric = histogram.unwrap_or(sample);
         for (label, value) in labels {
             let is_build = metric == "gravimeter_build_info";
-            if !OPEN.contains(&label.as_str()) && !is_build {
+            // An empty value is that of a label that is absent.
+            if !OPEN.contains(&label.as_str()) && !is_build && !value.is_empty() {
                 let of = (label.clone(), metric.to_owned());
                 exported.entry(of).or_default().insert(value.clone());
             }
@@ -330,12 +337,21 @@ fn section() -> String {
         });
         let metrics: Vec<_> = metrics.map(|(_, metric)| format!("`{metric}`")).collect();
         assert!(!metrics.is_empty(), "no metric has {}", label.name);
-        writeln!(section, "**`{}`** of {}\n", label.name, metrics.join(", ")).expect("a heading");
+        let of = if metrics.len() > LISTED {
+            let starts = label.metrics.iter().map(|start| format!("`{start}*`"));
+            starts.collect::<Vec<_>>().join(", ")
+        } else {
+            metrics.join(", ")
+        };
+        writeln!(section, "**`{}`** of {of}\n", label.name).expect("a heading");
         section.push_str(&table(&label.values));
         section.push('\n');
     }
     section
 }
+
+/// More metrics are named by what their names begin with.
+const LISTED: usize = 4;
 
 /// Two columns where nothing is to be done about any value.
 fn table(values: &[Value]) -> String {

@@ -166,7 +166,10 @@ fn what_is_not_ours_is_neither_written_nor_removed() {
     ));
 
     let ours = stage.install("claude").unwrap();
-    assert_eq!(remove("claude", &stage.folders).unwrap(), [ours.clone()]);
+    assert_eq!(
+        remove("claude", &stage.folders).unwrap(),
+        std::slice::from_ref(&ours)
+    );
     assert!(!ours.file.exists() && theirs.exists());
     assert_eq!(list(&stage.folders).unwrap(), []);
 }

@@ -13,7 +13,7 @@ mod gzip;
 mod layers;
 mod limit;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod zst;
 
 use layers::{Layer, unpack};

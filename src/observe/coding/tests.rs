@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use super::limit::MAX_STEP;
 use super::*;
 
-fn gzip(plain: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()
 }
 
-fn zlib(plain: &[u8]) -> Vec<u8> {
+pub(crate) fn zlib(plain: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(plain).unwrap();
     encoder.finish().unwrap()
@@ -25,11 +25,11 @@ fn raw_deflate(plain: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn zstd(plain: &[u8]) -> Vec<u8> {
+pub(crate) fn zstd(plain: &[u8]) -> Vec<u8> {
     ::zstd::encode_all(plain, 3).unwrap()
 }
 
-fn brotli(plain: &[u8]) -> Vec<u8> {
+pub(crate) fn brotli(plain: &[u8]) -> Vec<u8> {
     let mut encoder = ::brotli::CompressorWriter::new(Vec::new(), 4096, 5, 20);
     encoder.write_all(plain).unwrap();
     encoder.into_inner()
@@ -481,7 +481,7 @@ fn the_end_of_the_data_is_found_wherever_the_window_ends() {
     // The window of deflate has 32 KiB.
     let around = |kib: usize| ((kib << 10) - 3)..=((kib << 10) + 3);
     for length in [4, 16, 28, 32, 64, 96].into_iter().flat_map(around) {
-        let plain: Vec<u8> = (0..length).map(|at| b"abcdefg"[at % 7]).collect();
+        let plain = dense(length);
         for (coding, coded) in [
             ("gzip", gzip(&plain)),
             ("deflate", zlib(&plain)),

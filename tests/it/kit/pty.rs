@@ -98,29 +98,12 @@ impl Pty {
 
     /// Waits until a terminal of that size displays something.
     pub async fn displays(&self, wanted: &str, rows: u16, columns: u16) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.display(rows, columns).contains(wanted) {
-            assert!(
-                Instant::now() < deadline,
-                "{wanted:?} is not displayed: {}",
-                self.display(rows, columns)
-            );
-            tokio::time::sleep(PAUSE).await;
-        }
+        wait_for(wanted, || self.display(rows, columns)).await;
     }
 
     /// Waits until something was written.
     pub async fn shows(&self, wanted: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.screen().contains(wanted) {
-            let now = Instant::now();
-            assert!(
-                now < deadline,
-                "{wanted:?} was not shown: {:?}",
-                self.screen()
-            );
-            tokio::time::sleep(PAUSE).await;
-        }
+        wait_for(wanted, || self.screen()).await;
     }
 
     /// The process on the terminal.
@@ -145,6 +128,15 @@ impl Pty {
         let reader = self.reader.take().expect("a reader");
         reader.join().expect("no panic");
         (status, self.screen())
+    }
+}
+
+async fn wait_for(wanted: &str, seen: impl Fn() -> String) {
+    let deadline = Instant::now() + PATIENCE;
+    while !seen().contains(wanted) {
+        let now = Instant::now();
+        assert!(now < deadline, "{wanted:?} was not shown: {:?}", seen());
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -1,36 +1,10 @@
 //! Bodies that are decoded in several steps: nothing of a call is lost, and none of it is late.
 
-use std::io::Write as _;
-
-use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
-
 use super::*;
+use crate::observe::coding::tests::{brotli, gzip, zlib, zstd};
 
 /// Most bytes that are read of an answer in one step, as decompressed.
 const STEP: usize = 4 << 10;
-
-fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(plain).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zlib(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(plain).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn brotli(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = ::brotli::CompressorWriter::new(Vec::new(), 4096, 5, 20);
-    encoder.write_all(plain).unwrap();
-    encoder.into_inner()
-}
-
-fn zstd(plain: &[u8]) -> Vec<u8> {
-    ::zstd::encode_all(plain, 3).unwrap()
-}
 
 fn text() -> String {
     (0..30_000)
@@ -79,13 +53,7 @@ fn a_large_answer_is_read_in_steps_and_recorded_with_its_last_byte() {
     for (coding, body) in bodies {
         for (is_chunked, size) in [(false, 4 << 10), (false, 64), (true, 4 << 10), (true, 1)] {
             let facts = Arc::new(Facts::default());
-            let connection = connection("cloudcode-pa.googleapis.com", Alpn::Http1);
-            let at = connection.opened;
-            let mut observer = Observers {
-                record: Arc::clone(&facts) as Arc<dyn Record>,
-                memory: Memory::default(),
-            }
-            .open(connection);
+            let (mut observer, at) = observer_of(&facts);
             let request =
                 b"POST /v1internal:generateContent HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
             observer.bytes(Direction::ToProvider, request, at);
@@ -119,13 +87,7 @@ fn a_request_is_read_in_steps_too() {
     let plain = format!(r#"{{"contents":"{text}","model":"gemini-3-flash"}}"#);
     let body = zstd(plain.as_bytes());
     let facts = Arc::new(Facts::default());
-    let connection = connection("cloudcode-pa.googleapis.com", Alpn::Http1);
-    let at = connection.opened;
-    let mut observer = Observers {
-        record: Arc::clone(&facts) as Arc<dyn Record>,
-        memory: Memory::default(),
-    }
-    .open(connection);
+    let (mut observer, at) = observer_of(&facts);
     let head = format!(
         "POST /v1internal:generateContent HTTP/1.1\r\nHost: x\r\nContent-Encoding: zstd\r\nContent-Length: {}\r\n\r\n",
         body.len()
