@@ -6,10 +6,11 @@
 //! | rank | room | what enters | what leaves | what it never does |
 //! |---|---|---|---|---|
 //! | 0 | [`record`] | nothing | the vocabulary: [`record::Fact`], [`record::Call`] | I/O, time, other rooms |
-//! | 1 | [`capture`] | connections (redirect by uid, CONNECT) | [`capture::Accepted`] | TLS, HTTP |
 //! | 1 | [`demo`] | nothing | a stand-in provider and agent on sockets | use any room |
+//! | 1 | [`git`] | folders | the repository that one belongs to | run Git, keep credentials |
 //! | 1 | [`pricing`] | price tables, finished calls | the calls with their cost | fetch, guess a price |
 //! | 1 | [`term`] | names and figures | columns for a terminal | fetch, ask the terminal |
+//! | 2 | [`capture`] | connections (redirect by uid, CONNECT) | [`capture::Accepted`] | TLS, HTTP |
 //! | 2 | [`observe`] | `(Direction, &[u8], Instant)` | exchanges, decoded bodies, SSE data, JSON values | I/O, clocks, providers |
 //! | 2 | [`top`] | answers of an exporter, keys | a screen | fetch |
 //! | 2 | [`tls`] | TCP streams | verified upstream sessions, leaf certificates | HTTP |
@@ -47,6 +48,7 @@ pub mod config;
 pub mod demo;
 pub mod dialect;
 pub mod export;
+pub mod git;
 pub mod launch;
 pub mod ledger;
 pub mod observe;

@@ -44,6 +44,39 @@ impl Activation {
         })
     }
 
+    /// A socket at which a CONNECT proxy shall listen, and that did not come from the service
+    /// manager.
+    ///
+    /// # Errors
+    /// [`Error::Handed`] when it cannot be set up for the runtime.
+    pub(super) fn of_connect(connect: TcpListener) -> Result<Self, Error> {
+        connect.set_nonblocking(true).map_err(Error::Handed)?;
+        Ok(Self {
+            connect: vec![connect],
+            ..Self::default()
+        })
+    }
+
+    /// The sockets of the traffic, those for redirected connections first, and how many those are.
+    pub(super) fn traffic(&self) -> io::Result<(Vec<TcpListener>, usize)> {
+        let all = self.redirect.iter().chain(&self.connect);
+        let all = all.map(TcpListener::try_clone).collect::<io::Result<_>>()?;
+        Ok((all, self.redirect.len()))
+    }
+
+    /// The same sockets once more; those of the exporter are not among them.
+    pub(super) fn of_traffic_again(&self) -> io::Result<Self> {
+        let again = |listeners: &[TcpListener]| {
+            let again = listeners.iter().map(TcpListener::try_clone);
+            again.collect::<io::Result<Vec<_>>>()
+        };
+        Ok(Self {
+            exporter: Vec::new(),
+            connect: again(&self.connect)?,
+            redirect: again(&self.redirect)?,
+        })
+    }
+
     /// Takes the sockets that `LISTEN_FDS` speaks of, called by `names` in their order. To be asked
     /// once, before any thread is started: the variables are removed, so that no child takes them
     /// for its own.
@@ -86,7 +119,7 @@ fn listener(sockets: &mut ListenFd, number: usize) -> io::Result<Handed> {
 }
 
 /// With `Accept=yes` a connection is handed over instead.
-fn listening<S: AsFd>(socket: S) -> io::Result<S> {
+pub(super) fn listening<S: AsFd>(socket: S) -> io::Result<S> {
     let reference = SockRef::from(&socket);
     if !reference.is_listener()? {
         return Err(io::Error::other("it does not listen (Accept=no is needed)"));

@@ -16,6 +16,7 @@ use super::activation::{Activation, Handed};
 use crate::capture::{Door, Owners, listener};
 use crate::config::Config;
 use crate::launch::{self, AccountError};
+use crate::record::Label as _;
 use crate::web::Listener;
 
 /// Every listener of Gravimeter, bound.
@@ -57,6 +58,12 @@ impl Doors {
             addresses.connect = Some(address);
         }
         Ok((doors, addresses))
+    }
+
+    /// How many kinds of doors connections arrive at.
+    pub(super) fn kinds(&self) -> usize {
+        let has = |kind| self.traffic.iter().any(|(door, _)| *door == kind);
+        Door::ALL.iter().filter(|kind| has(**kind)).count()
     }
 
     fn open_exporter(

@@ -109,6 +109,9 @@ pub enum Error {
     /// The path of our own executable is not known.
     #[error("the path of the running program is not known: {0}")]
     OwnProgram(#[source] io::Error),
+    /// The program's name has no character that can be shown.
+    #[error("the program has no name that can be shown: call it by a path with one")]
+    ProgramName,
     /// The program is led to another proxy already, which ours cannot go through.
     #[error(
         "{variable} leads to another proxy, and gravimeter cannot go through it: unset {variable}, or use --scope namespace, \
@@ -132,6 +135,16 @@ pub enum Error {
         user: String,
         /// Its uid, which is ours.
         uid: u32,
+    },
+    /// The group that may hand sessions over cannot be given the socket.
+    #[error(
+        "sessions.group: {group}: {source}; name a group of this machine that gravimeter's user is in"
+    )]
+    SessionGroup {
+        /// The group.
+        group: String,
+        /// Why.
+        source: io::Error,
     },
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]

@@ -1,5 +1,5 @@
-//! The assembly: a [`Config`] enters, the running house leaves. The only place that knows every
-//! room.
+//! The assembly: a [`Config`] enters, the running program leaves. The only place that knows every
+//! module.
 //!
 //! It builds the pipeline, starts its tasks in order (doors, redirect, agent) and ends them in
 //! order (traffic, agent, exporter, OTLP, ledger). It parses nothing and prints nothing.
@@ -10,12 +10,15 @@ mod cascades;
 mod demo;
 mod doors;
 mod error;
+mod handover;
 mod notify;
+mod parts;
 mod process;
 mod rules;
 mod run;
 mod running;
 mod signals;
+mod surroundings;
 mod tasks;
 mod traffic;
 mod trust;
@@ -28,17 +31,15 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tracing::error;
 
-use crate::capture::{KernelOriginalDst, OriginalDst, Owners};
+use crate::capture::{Door, Peers};
 use crate::cascade::client::Endpoint;
 use crate::cascade::follow;
 use crate::config::Config;
-use crate::dialect::Observers;
 use crate::export::diagnostics::Diagnostics;
 use crate::export::otlp::{Exporter, Pusher};
 use crate::launch::ConnectionGuide;
 use crate::ledger::{Ledger, UsageReport};
-use crate::observe::memory::Memory;
-use crate::record::{Record, Sink};
+use crate::record::{Caller, Fact, Label as _, Record};
 use crate::tls::bundle::Bundle;
 use crate::web::access::Access;
 use crate::web::{Condition, Listener, Readiness, Web};
@@ -50,11 +51,13 @@ pub(crate) use demo::{DemoOptions, demo};
 pub use doors::Addresses;
 pub use error::Error;
 pub(crate) use run::{RunFolder, RunRequest, Scope, run, try_other_user};
+pub use surroundings::Surroundings;
 pub use tasks::Tasks;
 pub use traffic::Traffic;
 
 use cascades::Endpoints;
 use doors::Doors;
+use parts::TrafficParts;
 use rules::InstalledRules;
 use running::Running;
 use signals::Signals;
@@ -78,6 +81,7 @@ pub(crate) async fn serve(
     let surroundings = Surroundings {
         handed,
         diagnostics,
+        takes_sessions: true,
         ..Surroundings::default()
     };
     let mut app = App::start(config, surroundings).await?;
@@ -92,34 +96,6 @@ pub(crate) async fn serve(
     failure.map_or(Ok(()), Err)
 }
 
-/// What the program gets from around it.
-pub struct Surroundings {
-    /// Sockets that the service manager has opened.
-    pub handed: Activation,
-    /// What the log was started with, where connections are traced.
-    pub diagnostics: Option<Diagnostics>,
-    /// Knows where a redirected connection was going.
-    pub original_dst: Arc<dyn OriginalDst>,
-    /// Take the facts beside the ledger, the metrics and the page.
-    pub sinks: Vec<Arc<dyn Sink>>,
-    /// The language server that is followed if no agent is started; what `cascade.attach` says where
-    /// there is `None`.
-    pub followed: Option<ServerSearch>,
-}
-
-impl Default for Surroundings {
-    /// No sockets, no diagnostics, the kernel, no further sink, and nobody in particular to follow.
-    fn default() -> Self {
-        Self {
-            handed: Activation::default(),
-            diagnostics: None,
-            original_dst: Arc::new(KernelOriginalDst),
-            sinks: Vec::new(),
-            followed: None,
-        }
-    }
-}
-
 /// The running program.
 pub struct App {
     addresses: Addresses,
@@ -131,6 +107,9 @@ pub struct App {
     /// What was installed for this run alone.
     rules: Option<InstalledRules>,
     guide: Option<ConnectionGuide>,
+    /// Finds the programs that open connections.
+    peers: Arc<Peers>,
+    parts: Arc<TrafficParts>,
 }
 
 impl App {
@@ -154,6 +133,19 @@ impl App {
         let trust = Trust::open(&config, &*views.record)?;
         agent::refuse_closed_bundle(&config, &trust.bundle)?;
 
+        let doors_for_traffic = match surroundings.takes_sessions {
+            // Sessions come by both.
+            true => Door::ALL.len(),
+            false => doors.kinds(),
+        };
+        let parts = Arc::new(TrafficParts::new(
+            &config,
+            addresses.all(),
+            doors_for_traffic,
+            &trust,
+            surroundings.original_dst,
+            &views,
+        ));
         let bundle = trust.bundle.clone();
         let guide = addresses
             .connect
@@ -162,7 +154,11 @@ impl App {
             views.web.set_guide(guide.clone());
         }
         let environment = agent::environment(&config, &bundle, &addresses);
-        let running = Running::new(views.ledger, views.readiness, config.drain);
+        let running = Running::new(
+            Arc::clone(&views.ledger),
+            Arc::clone(&views.readiness),
+            config.drain,
+        );
         let exporter = &running.exporter;
         exporter.spawn(trust::watch_expiry(
             trust.not_after,
@@ -176,19 +172,24 @@ impl App {
         );
         exporter.spawn(notify::watchdog(exporter.stopping().clone()));
         serve_exporter(exporter, doors.web, &views.web);
-        let traffic = traffic(
-            &config,
-            &addresses,
-            trust,
-            owners,
-            surroundings.original_dst,
-            &views.record,
-        );
+        let takes_sessions = surroundings.takes_sessions;
+        let caller = surroundings.session.as_ref().map(Caller::of_session);
+        let peers = Peers::new(caller.unwrap_or_default());
+        if let Some(session) = surroundings.session {
+            views.record.record(Fact::SessionStarted(Box::new(session)));
+        }
+        let traffic = parts.traffic(owners, Arc::clone(&peers));
         traffic.serve(
             doors.traffic,
             running.traffic.tracker(),
             &running.traffic_shutdown(),
         );
+        if takes_sessions
+            && let Err(failure) = handover::take_sessions(&config, &parts, &running.traffic).await
+        {
+            running.stop(std::future::ready(())).await;
+            return Err(failure);
+        }
         running.readiness.set(Condition::Listening, true);
 
         let (vital, failures) = mpsc::channel(1);
@@ -227,6 +228,8 @@ impl App {
             followed,
             rules,
             guide,
+            peers,
+            parts,
         })
     }
 
@@ -274,6 +277,21 @@ impl App {
         &self.running.ledger
     }
 
+    /// Finds the programs that open connections.
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// The certificate of the CA, as PEM.
+    pub(crate) fn ca(&self) -> &str {
+        self.parts.ca()
+    }
+
+    /// Where facts are stated that come from outside the traffic.
+    pub(crate) fn record(&self) -> &dyn Record {
+        self.parts.record()
+    }
+
     /// Returns when something that Gravimeter cannot do without has failed. Cancel-safe.
     pub async fn failed(&mut self) -> Error {
         match self.failures.recv().await {
@@ -310,36 +328,6 @@ fn export(tasks: &Tasks, spans: Option<Exporter>, metrics: Option<Pusher>, tls: 
     if let Some((exporter, tls)) = spans.zip(tls.spans.clone()) {
         let (tracker, stopping) = of_tasks();
         tasks.spawn(exporter.run(tls, tracker, stopping));
-    }
-}
-
-/// The traffic side as the configuration wants it.
-fn traffic(
-    config: &Config,
-    addresses: &Addresses,
-    trust: Trust,
-    owners: Owners,
-    original_dst: Arc<dyn OriginalDst>,
-    record: &Arc<dyn Record>,
-) -> Traffic {
-    let doors =
-        usize::from(addresses.connect.is_some()) + usize::from(!addresses.redirect.is_empty());
-    let observers = Observers {
-        record: Arc::clone(record),
-        memory: Memory::new(config.observe.max_memory),
-    };
-    Traffic {
-        relay: config.relay.clone(),
-        connect_request: config.capture.connect_request,
-        allow_private_networks: config.capture.allow_private_networks,
-        max_connections: process::room_for(config.capture.max_connections, doors),
-        own: addresses.all(),
-        owners,
-        upstream: trust.upstream,
-        leaves: trust.leaves,
-        original_dst,
-        observers: Arc::new(observers),
-        record: Arc::clone(record),
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 use crate::capture::listener::{self, Doors, Slots};
-use crate::capture::{Door, Gate, LoopGuard, OriginalDst, Owners};
+use crate::capture::{Door, Gate, LoopGuard, OriginalDst, Owners, Peers};
 use crate::observe::OpenObserver;
 use crate::record::Record;
 use crate::relay::{self, Rejections, Relay, Shutdown};
@@ -28,16 +28,18 @@ pub struct Traffic {
     pub connect_request: Duration,
     /// Whether the CONNECT proxy may lead into private networks.
     pub allow_private_networks: bool,
-    /// How many connections may be open at once by redirect, and as many through the CONNECT proxy.
-    pub max_connections: usize,
+    /// Limits how many connections may be open at once.
+    pub slots: Arc<Slots>,
     /// Our own addresses, to which no connection may lead.
     pub own: Vec<SocketAddr>,
     /// The users whom the CONNECT proxy serves.
     pub owners: Owners,
+    /// Finds the programs that open connections.
+    pub peers: Arc<Peers>,
     /// Verified sessions with providers.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
     /// Certificates for the agent.
-    pub leaves: Leaves,
+    pub leaves: Arc<Leaves>,
     /// Knows where a redirected connection was going.
     pub original_dst: Arc<dyn OriginalDst>,
     /// Looks at the plaintext.
@@ -68,12 +70,13 @@ impl Traffic {
             guard,
             owners: self.owners,
             original_dst: self.original_dst,
+            peers: self.peers,
             connect_request: self.connect_request,
             record: self.record,
         };
         let doors = Arc::new(Doors {
             gate,
-            slots: Slots::new(self.max_connections),
+            slots: self.slots,
             tasks: tasks.clone(),
         });
         for (door, listener) in listeners {

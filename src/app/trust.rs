@@ -21,11 +21,13 @@ use crate::tls::upstream::Upstream;
 
 /// What the relay needs to stand between two TLS sessions.
 pub(super) struct Trust {
-    pub(super) upstream: Upstream,
-    pub(super) leaves: Leaves,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) leaves: Arc<Leaves>,
     /// For the collectors.
     pub(super) collectors: Collectors,
     pub(super) bundle: Bundle,
+    /// The certificate of the CA, as PEM.
+    pub(super) ca: String,
     /// When the CA ends.
     pub(super) not_after: SystemTime,
 }
@@ -82,12 +84,14 @@ impl Trust {
         let upstream = Upstream::new(&config.upstream, &authority)?;
         let collectors = Collectors::new(&config.otlp, &authority)?;
         let bundle = bundle::write(&config.bundle, &authority, &config.upstream.extra_roots)?;
+        let ca = authority.certificate_pem().to_owned();
         let leaves = Leaves::new(Arc::new(authority))?;
         Ok(Self {
-            upstream,
-            leaves,
+            upstream: Arc::new(upstream),
+            leaves: Arc::new(leaves),
             collectors,
             bundle,
+            ca,
             not_after,
         })
     }

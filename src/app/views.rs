@@ -29,6 +29,8 @@ pub(super) struct Views {
     pub(super) spans: Option<Exporter>,
     /// What pushes metrics to the collector, where anything does.
     pub(super) pusher: Option<Pusher>,
+    /// The names under which models are counted.
+    pub(super) models: Arc<Models>,
     /// What answers `/v1/usage`.
     pub(super) ledger: Arc<Ledger>,
     /// What must hold before the path is open.
@@ -95,12 +97,13 @@ impl Views {
             Arc::clone(&config.prices),
             Arc::clone(&correlator) as _,
         ));
-        let record = Arc::new(Named::new(models, priced));
+        let record = Arc::new(Named::new(Arc::clone(&models), priced));
         Self {
             record,
             correlator,
             spans,
             pusher,
+            models,
             ledger,
             readiness,
             web,

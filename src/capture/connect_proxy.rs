@@ -12,8 +12,19 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{Accepted, Destination, LoopGuard, Owners};
+use super::{Destination, LoopGuard, Owners};
 use crate::record::{Host, RefuseReason};
+
+/// A connection whose request is understood.
+#[derive(Debug)]
+pub(super) struct Requested {
+    /// The agent's side.
+    pub(super) tcp: TcpStream,
+    /// Bytes that were read together with the request and belong to the connection.
+    pub(super) prefix: Bytes,
+    /// Where it wants to go.
+    pub(super) destination: Destination,
+}
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +89,7 @@ pub(super) async fn accept(
     mut tcp: TcpStream,
     owners: &Owners,
     guard: &LoopGuard,
-) -> Result<Accepted, ConnectError> {
+) -> Result<Requested, ConnectError> {
     if let Err(reason) = owners.check(&tcp).await {
         let error = ConnectError::NotServed(reason);
         turn_away(tcp, &error).await;
@@ -94,7 +105,7 @@ pub(super) async fn accept(
         Ok((destination, prefix)) => {
             tcp.write_all(b"HTTP/1.1 200 Connection Established\r\n\r\n")
                 .await?;
-            Ok(Accepted {
+            Ok(Requested {
                 tcp,
                 prefix,
                 destination,
@@ -260,11 +271,11 @@ mod tests {
     }
 
     /// What the agent reads when it sends `request`, and what the door says.
-    async fn knock(request: &[u8]) -> (String, Result<Accepted, ConnectError>) {
+    async fn knock(request: &[u8]) -> (String, Result<Requested, ConnectError>) {
         knock_at(Owners::new([rustix::process::geteuid().as_raw()]), request).await
     }
 
-    async fn knock_at(owners: Owners, request: &[u8]) -> (String, Result<Accepted, ConnectError>) {
+    async fn knock_at(owners: Owners, request: &[u8]) -> (String, Result<Requested, ConnectError>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut agent = TcpStream::connect(listener.local_addr().unwrap())
             .await

@@ -29,15 +29,15 @@ pub(crate) struct Doors {
     /// Admits connections.
     pub(crate) gate: Gate,
     /// Limits the open connections.
-    pub(crate) slots: Slots,
+    pub(crate) slots: Arc<Slots>,
     /// Owns the tasks of the connections.
     pub(crate) tasks: TaskTracker,
 }
 
-/// One permit for each connection that may be open. Each door has its own permits: a flood at the
+/// One permit for each connection that may be open, of all listeners that share them. Each door has its own permits: a flood at the
 /// CONNECT proxy takes none from the redirected agent.
 #[derive(Debug)]
-pub(crate) struct Slots {
+pub struct Slots {
     connect: Arc<Semaphore>,
     redirect: Arc<Semaphore>,
 }
@@ -45,7 +45,7 @@ pub(crate) struct Slots {
 impl Slots {
     /// Room for this many connections at each door.
     #[must_use]
-    pub(crate) fn new(each: usize) -> Self {
+    pub fn new(each: usize) -> Self {
         let room = || Arc::new(Semaphore::new(each));
         Self {
             connect: room(),
@@ -124,7 +124,7 @@ pub(crate) async fn run<S, F>(
         let (doors, serve) = (Arc::clone(&doors), serve.clone());
         let tasks = doors.tasks.clone();
         let served = async move {
-            if let Some(accepted) = doors.gate.admit(door, tcp).await {
+            if let Some(accepted) = doors.gate.admit(door, tcp, &doors.tasks).await {
                 serve(accepted).await;
             }
             drop(slot);

@@ -14,6 +14,7 @@ pub mod namespace;
 mod obstacle;
 mod original_dst;
 mod owner;
+pub mod peer;
 pub(crate) mod probe;
 mod reach;
 pub mod redirect;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span, debug, info_span, warn};
 
 use crate::record::{Fact, Host, Record, RefuseReason, TimeoutStep, diagnostics, label};
@@ -35,6 +37,10 @@ pub use loop_guard::LoopGuard;
 pub use obstacle::Obstacle;
 pub use original_dst::{KernelOriginalDst, OriginalDst};
 pub use owner::Owners;
+pub use peer::{PeerSearch, Peers};
+
+use connect_proxy::Requested;
+use peer::Ends;
 
 /// Where the CONNECT proxy listens unless another address is asked for.
 pub const CONNECT_PROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8743);
@@ -119,6 +125,8 @@ pub struct Accepted {
     pub prefix: Bytes,
     /// Where it wants to go.
     pub destination: Destination,
+    /// Who has opened it, which may still be searched for.
+    pub peer: PeerSearch,
 }
 
 label! {
@@ -141,17 +149,25 @@ pub(crate) struct Gate {
     pub(crate) original_dst: Arc<dyn OriginalDst>,
     /// Limit of [`TimeoutStep::ConnectRequest`].
     pub(crate) connect_request: Duration,
+    /// Finds the programs that open connections.
+    pub(crate) peers: Arc<Peers>,
     /// Where refusals are recorded.
     pub(crate) record: Arc<dyn Record>,
 }
 
 impl Gate {
     /// Finds out the destination of a connection. `None` when it was refused: that is then recorded
-    /// and the connection closed. Notes the outcome on the current span.
-    pub(crate) async fn admit(&self, door: Door, tcp: TcpStream) -> Option<Accepted> {
+    /// and the connection closed. Notes the outcome on the current span. Who has opened it is
+    /// searched for by tasks of `tasks`.
+    pub(crate) async fn admit(
+        &self,
+        door: Door,
+        tcp: TcpStream,
+        tasks: &TaskTracker,
+    ) -> Option<Accepted> {
         let admitted = match door {
-            Door::Connect => self.connected(tcp).await,
-            Door::Redirect => self.redirected(tcp),
+            Door::Connect => self.connected(tcp, tasks).await,
+            Door::Redirect => self.redirected(tcp, tasks),
         };
         let refused = |reason: &RefuseReason| {
             diagnostics::refused(&Span::current(), *reason);
@@ -160,28 +176,49 @@ impl Gate {
         admitted.inspect_err(refused).ok()
     }
 
-    fn redirected(&self, tcp: TcpStream) -> Result<Accepted, RefuseReason> {
+    fn redirected(&self, tcp: TcpStream, tasks: &TaskTracker) -> Result<Accepted, RefuseReason> {
         let local = tcp.local_addr().map_err(|_| RefuseReason::AgentGone)?;
         let original = self.original_dst.original_dst(&tcp);
         let address = self.guard.redirected(original, local).inspect_err(|reason| {
             warn!(%reason, %local, "refused a connection to the redirect door: only the redirect rules may lead here");
         })?;
+        // The program's own socket knows nothing of the redirect.
+        let ends = tcp.peer_addr().map(|from| Ends::new(from, address));
         Ok(Accepted {
             tcp,
             prefix: Bytes::new(),
             destination: Destination::Address(address),
+            peer: self.peers.search(ends.ok(), tasks),
         })
     }
 
-    async fn connected(&self, tcp: TcpStream) -> Result<Accepted, RefuseReason> {
+    async fn connected(
+        &self,
+        tcp: TcpStream,
+        tasks: &TaskTracker,
+    ) -> Result<Accepted, RefuseReason> {
+        let ends = tcp
+            .peer_addr()
+            .and_then(|from| Ok(Ends::new(from, tcp.local_addr()?)));
+        let peer = self.peers.search(ends.ok(), tasks);
         let asked = connect_proxy::accept(tcp, &self.owners, &self.guard);
         let asked = asked.instrument(info_span!(target: diagnostics::TARGET, "connect request"));
         match timeout(self.connect_request, asked).await {
-            Ok(accepted) => accepted.map_err(|refusal| {
+            Ok(Ok(Requested {
+                tcp,
+                prefix,
+                destination,
+            })) => Ok(Accepted {
+                tcp,
+                prefix,
+                destination,
+                peer,
+            }),
+            Ok(Err(refusal)) => {
                 let reason = refusal.reason();
                 debug!(%reason, error = %refusal, "refused a connection to the CONNECT door");
-                reason
-            }),
+                Err(reason)
+            }
             Err(_) => {
                 debug!("a CONNECT request took too long");
                 self.record

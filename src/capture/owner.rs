@@ -6,7 +6,6 @@
 //! or in another network namespace.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -14,6 +13,7 @@ use procfs::net::TcpNetEntry;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
+use super::peer::Ends;
 use crate::record::RefuseReason;
 
 /// The users whom the CONNECT proxy serves.
@@ -77,24 +77,6 @@ impl Owners {
     }
 }
 
-/// The two ends of a connection, from the dialling side. A v4-mapped address is the IPv4 address in
-/// it, because the two ends may be sockets of different families.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Ends {
-    from: (IpAddr, u16),
-    to: (IpAddr, u16),
-}
-
-impl Ends {
-    fn new(from: SocketAddr, to: SocketAddr) -> Self {
-        let plain = |address: SocketAddr| (address.ip().to_canonical(), address.port());
-        Self {
-            from: plain(from),
-            to: plain(to),
-        }
-    }
-}
-
 /// A snapshot of the kernel's table of connections.
 #[derive(Debug)]
 struct Sockets {
@@ -132,7 +114,7 @@ fn owned(entry: TcpNetEntry) -> Option<(Ends, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
     use tokio::net::{TcpListener, TcpSocket};
 

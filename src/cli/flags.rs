@@ -30,6 +30,11 @@ impl ConfigFlags {
         })
     }
 
+    /// Whether a key was given as a flag.
+    pub(super) fn is_given(&self) -> bool {
+        !self.given.is_empty()
+    }
+
     /// Sets a key as if its flag had been given, unless it was.
     pub(super) fn or_set(mut self, name: &str, text: &str) -> Self {
         let free = !self.given.iter().any(|(key, _)| key.name == name);

@@ -21,6 +21,7 @@ mod prices;
 mod redirect;
 mod run;
 mod serve;
+mod sessions;
 mod statusline;
 mod top;
 mod usage;
@@ -131,6 +132,7 @@ enum Command {
     Top(top::Top),
     Statusline(statusline::Statusline),
     Cascades(cascades::Cascades),
+    Sessions(sessions::Sessions),
     Prices(prices::PriceTable),
     Env(env::Env),
     Launcher(launcher::Launcher),
@@ -158,6 +160,7 @@ impl Command {
             Self::Top(command) => command.run(),
             Self::Statusline(command) => command.run(out),
             Self::Cascades(command) => command.run(out),
+            Self::Sessions(command) => command.run(out),
             Self::Prices(command) => command.run(out),
             Self::Env(command) => command.run(out),
             Self::Launcher(command) => command.run(out),
@@ -207,6 +210,7 @@ Start:                     gravimeter serve
 What was spent:            gravimeter usage
 What is spent now:         gravimeter top
 By which conversation:     gravimeter cascades
+By which program:          gravimeter sessions
 What can be configured:    gravimeter help config";
 
 /// Longer lines are hard to read.

@@ -56,6 +56,8 @@ pub(super) struct Usage {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum By {
+    /// Branches, after their repository; 'unknown' are calls of which that is not known
+    Branch,
     /// Conversations; 'trajectory/...' and 'unknown' are calls whose conversation is not known
     Cascade,
     /// Days, with a bar for each on a terminal
@@ -68,8 +70,14 @@ enum By {
     Month,
     /// What the calls were for
     Operation,
+    /// Programs that have called; 'unknown' are calls of which that is not known
+    Program,
     /// Providers
     Provider,
+    /// Repositories that programs worked in; 'unknown' are calls of which that is not known
+    Repository,
+    /// Sessions of `gravimeter run`; 'unknown' are calls of none
+    Session,
     /// Subagents, after their conversation; 'none' are calls that no subagent is known to have made
     Subagent,
     /// Weeks, each by its Monday, with a bar for each on a terminal
@@ -80,13 +88,17 @@ impl By {
     /// Its name as a parameter, where its groups stand in the answer, and the head of their column.
     fn names(self) -> (&'static str, &'static str, &'static str) {
         match self {
+            Self::Branch => ("branch", "branches", "BRANCH"),
             Self::Cascade => ("cascade", "cascades", "CASCADE"),
             Self::Day => ("day", "days", "DAY"),
             Self::Hour => ("hour", "hours", "HOUR"),
             Self::Model => ("model", "models", "MODEL"),
             Self::Month => ("month", "months", "MONTH"),
             Self::Operation => ("operation", "operations", "OPERATION"),
+            Self::Program => ("program", "programs", "PROGRAM"),
             Self::Provider => ("provider", "providers", "PROVIDER"),
+            Self::Repository => ("repository", "repositories", "REPOSITORY"),
+            Self::Session => ("session", "sessions", "SESSION"),
             Self::Subagent => ("subagent", "subagents", "SUBAGENT"),
             Self::Week => ("week", "weeks", "WEEK"),
         }
@@ -96,9 +108,15 @@ impl By {
     fn is_of_time(self) -> bool {
         match self {
             Self::Day | Self::Hour | Self::Month | Self::Week => true,
-            Self::Cascade | Self::Model | Self::Operation | Self::Provider | Self::Subagent => {
-                false
-            }
+            Self::Branch
+            | Self::Cascade
+            | Self::Model
+            | Self::Operation
+            | Self::Program
+            | Self::Provider
+            | Self::Repository
+            | Self::Session
+            | Self::Subagent => false,
         }
     }
 }

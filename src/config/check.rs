@@ -47,6 +47,7 @@ fn derived(raw: Raw, state_dir: PathBuf, prices: Arc<Prices>) -> Config {
         otlp: raw.otlp,
         prices,
         relay: raw.relay,
+        sessions: raw.sessions,
         state_dir,
         supervision: raw.supervision,
         upstream: raw.upstream,

@@ -77,6 +77,8 @@ pub struct Config {
     pub redirect: capture::redirect::Config,
     /// What happens to connections.
     pub relay: relay::Config,
+    /// Who may hand over sessions of `gravimeter run`, and where.
+    pub sessions: Sessions,
     /// Where the CA, the ledger and the record of the running agent lie.
     pub state_dir: PathBuf,
     /// How an agent is kept running.
@@ -102,6 +104,24 @@ impl Config {
             .clone()
             .unwrap_or_else(|| self.state_dir.join("ledger.db"))
     }
+}
+
+impl Config {
+    /// The Unix socket at which sessions of `gravimeter run` are handed over.
+    #[must_use]
+    pub fn sessions_socket(&self) -> PathBuf {
+        let usual = || self.state_dir.join("sessions.sock");
+        self.sessions.socket.clone().unwrap_or_else(usual)
+    }
+}
+
+/// Who may hand over sessions of `gravimeter run`, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sessions {
+    /// The Unix socket; `None` is one in the state folder.
+    pub socket: Option<PathBuf>,
+    /// The group whose members may do so; `None` is our own user alone.
+    pub group: Option<String>,
 }
 
 /// What is logged, and how.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::listen::Listen;
 use super::source::{Mistakes, Origin};
-use super::{Config, Log, Places, check, keys, prices};
+use super::{Config, Log, Places, Sessions, check, keys, prices};
 use crate::export::otlp::{self, Sampler};
 use crate::{capture, cascade, export, launch, ledger, observe, pricing, record, relay, tls, web};
 
@@ -64,6 +64,8 @@ pub(crate) struct Raw {
     pub(crate) redirect_user: String,
     /// What happens to connections.
     pub(crate) relay: relay::Config,
+    /// Who may hand over sessions of `gravimeter run`, and where.
+    pub(crate) sessions: Sessions,
     /// Where the CA, the ledger and the record of the running agent lie.
     pub(crate) state_dir: Option<PathBuf>,
     /// How an agent is kept running.
@@ -101,6 +103,7 @@ impl Raw {
             redirect_rules: RedirectRules::Auto,
             redirect_user: capture::redirect::Config::default().user,
             relay: relay::Config::default(),
+            sessions: Sessions::default(),
             state_dir,
             supervision: launch::Supervision::default(),
             upstream: tls::upstream::Config::default(),

@@ -118,6 +118,7 @@ impl LiveCall {
             operation: call.operation,
             model: call.model.clone(),
             started_at: connection.wall_clock(at),
+            caller: connection.caller.now(),
         }));
         Self {
             parent,

@@ -9,7 +9,7 @@ use super::observer::Exchanges;
 use crate::observe::framing::Framing;
 use crate::observe::memory::Memory;
 use crate::observe::{Alpn, Connection, Direction, End, Observer as _};
-use crate::record::{Fact, Host, Record};
+use crate::record::{ConnectionCaller, Fact, Host, Record};
 
 /// The first byte chooses the host and the length of pieces, the next two say how many of the
 /// others are the agent's. Panics when a call that has begun does not end exactly once, or when the
@@ -61,6 +61,7 @@ fn calls(host: &Host, request: &[u8], response: &[u8], size: usize) -> Vec<Strin
         opened_at,
         port: 443,
         setup: None,
+        caller: ConnectionCaller::default(),
     };
     let exchanges = Exchanges {
         connection,

@@ -35,6 +35,7 @@
 //! | `parent_subagent` | | the field `x-claude-code-parent-agent-id` | `x-codex-parent-thread-id`, unless it is the conversation's own |
 //! | `subagent_kind` | | the field `x-claude-code-agent-type` | `x-openai-subagent` |
 //! | `session`, `execution` | `request.sessionId`, `request.labels.last_execution_id` | | |
+//! | (the caller's repository) | | | of the field `x-codex-turn-metadata`, the one workspace's remote or folder |
 //! | `provider_trace` | `traceId` or the field `x-cloudaicompanion-trace-id` | | |
 //! | `response` | `responseId` | `id` of the message | `id` of the completion or response |
 //!
@@ -72,7 +73,7 @@ mod verdict;
 
 use std::sync::LazyLock;
 
-use crate::observe::exchange::{Listed, RequestHead};
+use crate::observe::exchange::{Listed, Reduced, RequestHead};
 use crate::observe::memory::Memory;
 use crate::record::{Host, Model, Operation, Provider};
 
@@ -185,25 +186,29 @@ fn provider_of(host: &Host) -> Option<Provider> {
 
 /// The header fields and query parameters that all dialects together read.
 fn listed() -> Listed {
-    static LISTED: LazyLock<[Vec<&str>; 3]> = LazyLock::new(|| {
-        let (mut fields, mut endings, mut query) = (Vec::new(), Vec::new(), Vec::new());
-        for dialect in DIALECTS {
-            fields.extend(dialect.listed.fields);
-            fields.extend(dialect.limits.fields());
-            endings.extend(dialect.listed.endings);
-            endings.extend(dialect.limits.plan_endings);
-            query.extend(dialect.listed.query);
-        }
-        for names in [&mut fields, &mut endings, &mut query] {
-            names.sort_unstable();
-            names.dedup();
-        }
-        [fields, endings, query]
-    });
-    let [fields, endings, query] = &*LISTED;
+    static LISTED: LazyLock<(Vec<&str>, Vec<&str>, Vec<Reduced>, Vec<&str>)> =
+        LazyLock::new(|| {
+            let (mut fields, mut endings, mut query) = (Vec::new(), Vec::new(), Vec::new());
+            let mut reduced = Vec::new();
+            for dialect in DIALECTS {
+                fields.extend(dialect.listed.fields);
+                fields.extend(dialect.limits.fields());
+                endings.extend(dialect.listed.endings);
+                endings.extend(dialect.limits.plan_endings);
+                reduced.extend(dialect.listed.reduced.iter().copied());
+                query.extend(dialect.listed.query);
+            }
+            for names in [&mut fields, &mut endings, &mut query] {
+                names.sort_unstable();
+                names.dedup();
+            }
+            (fields, endings, reduced, query)
+        });
+    let (fields, endings, reduced, query) = &*LISTED;
     Listed {
         fields,
         endings,
+        reduced,
         query,
     }
 }

@@ -21,7 +21,7 @@ use crate::observe::websocket::{Messages, WebSocket};
 use crate::observe::{Connection, Direction};
 use crate::record::{
     CallIds, CorrelationMethod, Fact, Id, Model, ObserverFailure, Operation, Provider, Record,
-    TraceParent, Turn,
+    RepositoryName, TraceParent, Turn,
 };
 use talk::Talk;
 
@@ -279,6 +279,10 @@ impl ReadRequestBody for NoRequest {
     }
 
     fn reasoning_level(&self) -> Option<&Id> {
+        None
+    }
+
+    fn repository(&self) -> Option<&RepositoryName> {
         None
     }
 }

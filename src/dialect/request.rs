@@ -5,7 +5,9 @@ use crate::observe::coding::{CodingError, DecodeLimit, Decoder};
 use crate::observe::exchange::RequestHead;
 use crate::observe::json::{PathReader, Paths, Status, Value};
 use crate::observe::memory::Memory;
-use crate::record::{CallIds, CorrelationMethod, Id, Model, ObserverFailure, Operation, Turn};
+use crate::record::{
+    CallIds, CorrelationMethod, Id, Model, ObserverFailure, Operation, RepositoryName, Turn,
+};
 
 /// Reads the JSON document that is the body of a call.
 pub(super) trait ReadRequest: Send {
@@ -53,6 +55,11 @@ pub(super) trait ReadRequest: Send {
     fn reasoning_level(&self) -> Option<&Id> {
         None
     }
+
+    /// The repository that the agent says it works in.
+    fn repository(&self) -> Option<&RepositoryName> {
+        None
+    }
 }
 
 /// The reader of one request's body, whatever its dialect.
@@ -81,6 +88,9 @@ pub(super) trait ReadRequestBody: Send {
 
     /// As [`ReadRequest::reasoning_level`].
     fn reasoning_level(&self) -> Option<&Id>;
+
+    /// As [`ReadRequest::repository`].
+    fn repository(&self) -> Option<&RepositoryName>;
 }
 
 /// A reader for the body that follows the head. The windows of its decoders count in `memory`.
@@ -147,6 +157,10 @@ impl<R: ReadRequest> ReadRequestBody for RequestBody<R> {
 
     fn reasoning_level(&self) -> Option<&Id> {
         self.request.reasoning_level()
+    }
+
+    fn repository(&self) -> Option<&RepositoryName> {
+        self.request.repository()
     }
 }
 

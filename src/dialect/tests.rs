@@ -16,7 +16,8 @@ use super::*;
 use crate::observe::memory::Memory;
 use crate::observe::{Alpn, Connection, Direction, End, Observer, OpenObserver as _};
 use crate::record::{
-    Call, Fact, Label as _, ModalitySplits, Record, Reported, ServerTools, TokenUsage,
+    Call, ConnectionCaller, Fact, Label as _, ModalitySplits, Record, Reported, ServerTools,
+    TokenUsage,
 };
 
 /// Keeps every fact.
@@ -45,6 +46,7 @@ pub(super) fn connection(host: &str, alpn: Alpn) -> Connection {
         opened_at,
         port: 443,
         setup: None,
+        caller: ConnectionCaller::default(),
     }
 }
 

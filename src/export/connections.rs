@@ -221,6 +221,8 @@ impl ConnectionMetrics {
             | Fact::Quota(_)
             | Fact::RunEnded(_)
             | Fact::RunStarted(_)
+            | Fact::SessionEnded(_)
+            | Fact::SessionStarted(_)
             | Fact::StepEnded(_)
             | Fact::SubagentEnded(_)
             | Fact::TotalCompared { .. }

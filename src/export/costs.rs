@@ -73,7 +73,7 @@ pub(super) struct Costs(Arc<AtomicU64>);
 
 impl Costs {
     /// Adds without wrapping, as all counters here do.
-    fn add(&self, cost: Cost) {
+    pub(super) fn add(&self, cost: Cost) {
         let saturated = |sum: u64| Some(Cost::from_nano_usd(sum).saturating_add(cost).nano_usd());
         let _ = self
             .0

@@ -100,6 +100,15 @@ macro_rules! label_set {
 }
 
 label_set!(ByProvider { provider: Provider });
+label_set!(ByRepository {
+    program: String,
+    repository: String
+});
+label_set!(ByRepositoryAndKind {
+    program: String,
+    repository: String,
+    kind: &'static str
+});
 label_set!(ByModel {
     provider: Provider,
     model: Model

@@ -1,7 +1,7 @@
 //! The set of all metrics: counts every fact, answers every scrape.
 //!
 //! Metrics of calls are in `calls`, of conversations in `cascades`, of quotas in `quotas`, of
-//! connections and the process in `connections`, of the ledger in `ledger`, of spans in `otlp`, of
+//! connections and the process in `connections`, of repositories in `repositories`, of the ledger in `ledger`, of spans in `otlp`, of
 //! the exporter itself in `web`, under the names of the GenAI convention in `genai`; the rules of
 //! naming and counting in `series`; the spans that buckets name in `exemplars` and `late`; here is
 //! the registry they share.
@@ -26,6 +26,7 @@ use super::models::ModelLabels;
 use super::otlp::Counts;
 use super::process::ProcessCollector;
 use super::quotas::QuotaMetrics;
+use super::repositories::RepositoryMetrics;
 use super::series::declare;
 use super::text::{self, Format};
 use super::web::{WebCounts, WebRefusal};
@@ -38,6 +39,8 @@ pub struct Config {
     pub genai: bool,
     /// Whether cache writes for five minutes and those for an hour are labelled apart.
     pub cache_write_lifetimes: bool,
+    /// Whether calls are also counted by program and repository.
+    pub repository: bool,
 }
 
 impl Default for Config {
@@ -45,6 +48,7 @@ impl Default for Config {
         Self {
             genai: true,
             cache_write_lifetimes: false,
+            repository: false,
         }
     }
 }
@@ -60,6 +64,7 @@ pub struct Metrics {
     ledger: LedgerMetrics,
     late: LateExemplars,
     quotas: QuotaMetrics,
+    repositories: Option<RepositoryMetrics>,
     scrapes_rejected: Counter,
     points: Counts,
     spans: Counts,
@@ -89,6 +94,9 @@ impl Metrics {
             ledger: LedgerMetrics::declare(&mut registry),
             late: LateExemplars::new(labels.clone()),
             quotas: QuotaMetrics::declare(&mut registry, labels),
+            repositories: config
+                .repository
+                .then(|| RepositoryMetrics::declare(&mut registry)),
             scrapes_rejected: declare(
                 &mut registry,
                 "gravimeter_scrapes_rejected_total",
@@ -109,6 +117,9 @@ impl Metrics {
         self.cascades.resume(totals);
         if let Some(genai) = &self.genai {
             genai.resume(totals);
+        }
+        if let Some(repositories) = &self.repositories {
+            repositories.resume(totals);
         }
     }
 
@@ -172,6 +183,9 @@ impl Sink for Metrics {
                 self.calls.ended(call);
                 if let Some(genai) = &self.genai {
                     genai.ended(call);
+                }
+                if let Some(repositories) = &self.repositories {
+                    repositories.ended(call);
                 }
             }
             Fact::CallUnread(call) => self.calls.unread(call),

@@ -23,6 +23,7 @@ pub mod otlp;
 mod process;
 mod provider_time;
 mod quotas;
+mod repositories;
 mod series;
 pub mod spans;
 mod substitutions;

@@ -10,9 +10,10 @@ use super::file::grouping::{By, Zone};
 use super::file::open::open_in_memory;
 use super::file::query::{Found, find, rows_since};
 use super::file::restore::totals;
+use super::file::sessions::sessions;
 use super::file::span::Span;
 use super::memory::sums::Sums;
-use crate::record::Models;
+use crate::record::{Label as _, Models};
 
 /// Reads each line as a row: the first byte names the table, commas part its columns. Panics when
 /// the days, weeks and months of the file and its hours do not add up to the same.
@@ -29,8 +30,9 @@ pub fn fuzz_ledger(bytes: &[u8]) {
     let _ = totals(&connection, &models);
     let since = rows_since(&connection).unwrap_or(i64::MIN);
     let span = Span::new(None, None, since);
+    let _ = sessions(&connection, None, MAX_ROWS, &models);
     let found = |by| find(&connection, &span, by, &Zone::default(), &models).ok();
-    for by in [By::Model, By::Cascade, By::Operation] {
+    for by in By::ALL.iter().copied() {
         let _ = found(by);
     }
     let Some(hours) = found(By::Hour) else {
@@ -79,14 +81,32 @@ fn value(kind: u8, text: &[u8]) -> Value {
 
 /// The tables, and a letter for each column: an integer, one that may be missing, a real, a text,
 /// one that may be missing.
-const TABLES: [(&str, &str); 6] = [
-    ("calls", "iiinnssssttstnitsnnnnnnntsttttt"),
-    ("usage_slots", "issssssiiiiiiiiii"),
-    ("cascade_slots", "issssssiiiiiiiiii"),
+const TABLES: [(&str, &str); 8] = [
+    ("calls", "iiinnssssttstnitsnnnnnnntstttttnttttttttt"),
+    ("usage_slots", "issssssiiiiiiiiiii"),
+    ("cascade_slots", "issssssiiiiiiiiiii"),
     ("counts", "ssi"),
     ("kept", "si"),
     ("modality_tokens", "sssssi"),
+    ("caller_slots", "isssssssiiiiiiiiiii"),
+    ("sessions", "isiinsttt"),
 ];
 
 /// Limits the time of one run.
 const MAX_ROWS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows with too few or too many columns are all refused.
+    #[test]
+    fn rows_have_the_columns_of_their_table() {
+        let connection = open_in_memory().unwrap();
+        for (table, kinds) in TABLES {
+            let sql = format!("SELECT count(*) FROM pragma_table_info('{table}')");
+            let columns: i64 = connection.query_row(&sql, [], |row| row.get(0)).unwrap();
+            assert_eq!(i64::try_from(kinds.len()), Ok(columns), "{table}");
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! Records facts in memory and in a file that outlives the process, and answers `/v1/usage`,
-//! `/v1/cascades` and `/v1/quotas` from them.
+//! `/v1/cascades`, `/v1/sessions` and `/v1/quotas` from them.
 //!
 //! Sums are exact integers and begin with the file. The newest conversations and calls are also kept
 //! in memory; the file keeps them for a configured time. Only figures and identifiers are kept,
@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::warn;
 
-use crate::record::{Call, Fact, Id, Model, Models, Sink, Totals};
+use crate::record::{Call, Fact, Id, Model, Models, SessionId, Sink, Totals};
 
 mod answers;
 mod file;
@@ -25,7 +25,8 @@ mod file;
 pub mod fuzz;
 mod memory;
 
-pub use answers::archive::{ArchiveError, query_file};
+pub use answers::archive::{ArchiveError, query_file, session_file, sessions_file};
+pub use answers::callers::{CallerGroup, CallerKind};
 pub use answers::cascades::{
     Cascade, CascadeDetails, CascadePage, CascadesQuery, Cursor, InvalidCursor, State,
     SubagentUsage,
@@ -34,6 +35,9 @@ pub use answers::groups::{CascadeKind, ListedGroup, Of, SubagentKind};
 pub use answers::page::{Page, UsageCursor};
 pub use answers::query::UsageQuery;
 pub use answers::report::{CascadeGroup, Group, SubagentGroup, UsageReport};
+pub use answers::sessions::{
+    SessionCursor, SessionDetails, SessionPage, SessionState, SessionUsage, SessionsQuery,
+};
 pub use answers::usage::{QualityCounts, Usage};
 pub use file::disk::Config;
 pub use file::grouping::{By, InvalidZone, Period, Zone};
@@ -231,6 +235,29 @@ impl Ledger {
     pub fn cascade(&self, id: &Id) -> Option<CascadeDetails> {
         let memory = self.memory();
         CascadeDetails::find(&memory.store, &memory.names, id)
+    }
+
+    /// A page of the sessions, the last to begin first. Blocks while the file is read.
+    ///
+    /// # Errors
+    /// [`QueryError`] when the file cannot be read.
+    pub fn sessions(&self, query: &SessionsQuery) -> Result<SessionPage, QueryError> {
+        let ask = |connection: &_| query::sessions(connection, query, &self.models, true);
+        let page = self.disk.as_ref().map(|disk| disk.read(ask)).transpose()?;
+        Ok(page.unwrap_or_default())
+    }
+
+    /// Everything that is kept of a session; `None` where there is no such one. Blocks while the
+    /// file is read.
+    ///
+    /// # Errors
+    /// [`QueryError`] when the file cannot be read.
+    pub fn session(&self, id: &SessionId) -> Result<Option<SessionDetails>, QueryError> {
+        let Some(disk) = &self.disk else {
+            return Ok(None);
+        };
+        let found = disk.read(|connection| query::session(connection, id, &self.models))?;
+        Ok(found.map(|found| found.into_details(&self.memory().names, true)))
     }
 
     /// The last reading of every quota, by model.

@@ -65,13 +65,15 @@ impl Fields {
 }
 
 /// What is read of heads beside what any HTTP message may have.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Listed {
     /// Names of header fields, in lower case.
     pub fields: &'static [&'static str],
     /// Endings of further names (`-limit-name`), in lower case, where a provider makes names up as
     /// it goes. Only names that begin with `x-` are taken.
     pub endings: &'static [&'static str],
+    /// Header fields of which only what a function makes of the value is kept.
+    pub reduced: &'static [Reduced],
     /// Pairs of a query (`alt=sse`) of which it is noted that they are there.
     pub query: &'static [&'static str],
 }
@@ -81,6 +83,7 @@ impl Listed {
     pub(crate) const NOTHING: Self = Self {
         fields: &[],
         endings: &[],
+        reduced: &[],
         query: &[],
     };
 
@@ -97,10 +100,19 @@ impl Listed {
         };
         self.endings.iter().find(has).copied().filter(|_| is_own)
     }
+
+    /// The names of all fields.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let reduced = self.reduced.iter().map(|(name, _)| *name);
+        self.fields.iter().copied().chain(reduced)
+    }
 }
 
 /// The longest name that is taken for its ending; known ones have some forty bytes.
 const MAX_NAME_BYTES: usize = 96;
+
+/// The name of a header field, and what makes of its value the text to be kept, if there is any.
+pub(crate) type Reduced = (&'static str, fn(&[u8]) -> Option<String>);
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

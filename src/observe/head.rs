@@ -51,6 +51,12 @@ pub(super) fn take_field(fields: &mut Fields, name: &[u8], value: &[u8], listed:
     {
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();
         fields.by_ending.push((name, text(value, MAX_LISTED_BYTES)));
+    } else if let Some((name, reduce)) = listed.reduced.iter().find(|(name, _)| is(name))
+        && fields.listed.len() < MAX_LISTED_FIELDS
+        && value.len() <= MAX_REDUCED_BYTES
+        && let Some(kept) = reduce(value).filter(|kept| kept.len() <= MAX_LISTED_BYTES)
+    {
+        fields.listed.push((name, kept));
     }
 }
 
@@ -138,6 +144,9 @@ const MAX_CODING_BYTES: usize = 32;
 const MAX_CODINGS_BYTES: usize = MAX_CODINGS * (MAX_CODING_BYTES + 2);
 /// Identifiers, names of models, and numbers: the longest known are ARNs.
 const MAX_LISTED_BYTES: usize = 256;
+/// Fields that are structured text: those of agents have a few hundred bytes for each folder that is
+/// worked in.
+const MAX_REDUCED_BYTES: usize = 16 << 10;
 /// Providers send some thirty fields about rate limits.
 const MAX_LISTED_FIELDS: usize = 48;
 
@@ -148,6 +157,9 @@ mod tests {
     const LISTED: Listed = Listed {
         fields: &["x-trace-id"],
         endings: &["-limit-name"],
+        reduced: &[("x-reduced", |value| {
+            value.strip_prefix(b"keep ").map(|_| "kept".to_owned())
+        })],
         query: &["alt=sse"],
     };
     const TRACED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -234,6 +246,13 @@ mod tests {
         assert_eq!(fields.get("x-trace-id"), Some("8a37738c23d62245"));
         take_field(&mut fields, b"x-trace-id", b"b", LISTED);
         assert_eq!(fields.get("x-trace-id"), Some("b"), "the last one counts");
+        take_field(&mut fields, b"X-Reduced", b"drop SECRET", LISTED);
+        assert_eq!(fields.get("x-reduced"), None);
+        let long = [b"keep ".as_slice(), &[b'a'; MAX_REDUCED_BYTES]].concat();
+        take_field(&mut fields, b"X-Reduced", &long, LISTED);
+        assert_eq!(fields.get("x-reduced"), None, "too long");
+        take_field(&mut fields, b"X-Reduced", b"keep SECRET", LISTED);
+        assert_eq!(fields.get("x-reduced"), Some("kept"));
         for _ in 0..1000 {
             take_field(&mut fields, b"x-trace-id", b"c", LISTED);
             take_field(&mut fields, b"x-other-limit-name", b"c", LISTED);

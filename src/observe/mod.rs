@@ -26,7 +26,7 @@ pub(crate) mod websocket;
 
 use std::time::{Instant, SystemTime};
 
-use crate::record::{ConnectionSetup, Host, TimeoutStep};
+use crate::record::{ConnectionCaller, ConnectionSetup, Host, TimeoutStep};
 
 /// What looking at the traffic may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +78,8 @@ pub struct Connection {
     pub port: u16,
     /// What it took to open it.
     pub setup: Option<Box<ConnectionSetup>>,
+    /// Who has opened it.
+    pub caller: ConnectionCaller,
 }
 
 impl Connection {
@@ -149,6 +151,7 @@ mod tests {
             opened_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000),
             port: 443,
             setup: None,
+            caller: ConnectionCaller::default(),
         };
         let second = Duration::from_secs(1);
         let [opened, later] = [connection.opened, connection.opened + second];

@@ -113,6 +113,7 @@ impl OpenExchange for Transcript {
         Listed {
             fields: &["upgrade"],
             endings: &[],
+            reduced: &[],
             query: &["alt=sse"],
         }
     }

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::label::label;
 use super::{
-    CallIds, ConnectionSetup, Correlation, Cost, CostSource, Host, Id, ModalitySplits, Model,
-    Quality, Reported, TokenUsage, TraceContext, TraceParent, Turn,
+    CallIds, Caller, ConnectionSetup, Correlation, Cost, CostSource, Host, Id, ModalitySplits,
+    Model, Quality, Reported, TokenUsage, TraceContext, TraceParent, Turn,
 };
 
 label! {
@@ -235,6 +235,8 @@ pub struct Call {
     pub turn: Turn,
     /// Its conversation, as far as it is known when the call ends.
     pub correlation: Correlation,
+    /// Who makes it.
+    pub caller: Caller,
     /// The provider's port.
     pub port: u16,
     /// The span that the agent says the call is part of.
@@ -292,6 +294,8 @@ pub struct CallStarted {
     pub model: Option<Model>,
     /// Wall clock at the first byte of the request.
     pub started_at: SystemTime,
+    /// [`Call::caller`], as far as it is known by then.
+    pub caller: Caller,
 }
 
 impl From<&Call> for CallStarted {
@@ -304,6 +308,7 @@ impl From<&Call> for CallStarted {
             operation: call.operation,
             model: Some(call.model.clone()),
             started_at: call.timing.started_at,
+            caller: call.caller.clone(),
         }
     }
 }

@@ -151,6 +151,8 @@ label! {
         NotSelected => "not_selected",
         /// It is not TLS.
         NotTls => "not_tls",
+        /// Its program is none of those that are to be intercepted, or cannot be found.
+        OtherProgram => "other_program",
         /// The agent sends nothing: the server may have to send first (SSH, SMTP).
         Silent => "silent",
         /// The client does not trust Gravimeter's CA.

@@ -6,8 +6,8 @@ use super::{
     ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, CorrelationMethod,
     Disposition, FollowFailure, Handshake, HandshakeFailure, Host, IpFamily, JoinedIds, LeafResult,
     LedgerFailure, LedgerRecord, ModelName, ObserverFailure, Provider, Quota, RefuseReason,
-    RestartReason, RunStarted, Side, StepEnded, SubagentRun, TimeoutStep, TraceContext,
-    TunnelReason, UnreadCall, UpdateSource, UsageComparison, UsageTotal,
+    RestartReason, RunStarted, Session, SessionEnded, Side, StepEnded, SubagentRun, TimeoutStep,
+    TraceContext, TunnelReason, UnreadCall, UpdateSource, UsageComparison, UsageTotal,
 };
 
 /// Something that happened. It is reported once, where it happens, and never withdrawn.
@@ -102,6 +102,10 @@ pub enum Fact {
     RunEnded(Box<CascadeRun>),
     /// A run of a conversation began.
     RunStarted(RunStarted),
+    /// A session has ended.
+    SessionEnded(SessionEnded),
+    /// A session has begun.
+    SessionStarted(Box<Session>),
     /// A step of a conversation ended.
     StepEnded(StepEnded),
     /// A subagent has come to the end of a turn of its own.

@@ -54,6 +54,8 @@ label! {
         Quota => "quota",
         /// A run that ended.
         Run => "run",
+        /// The beginning or the end of a session.
+        Session => "session",
         /// A call that began.
         Started => "started",
     }

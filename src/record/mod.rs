@@ -21,8 +21,10 @@ mod models;
 mod printable;
 mod quota;
 mod reported;
+mod repository;
 #[cfg(test)]
 mod sample;
+mod session;
 mod sink;
 mod tokens;
 mod totals;
@@ -56,11 +58,15 @@ pub use models::{Models, Named};
 pub use printable::printable;
 pub use quota::{DisplayName, ModelName, Quota, QuotaWindow};
 pub use reported::{CostSource, ProviderTime, Reported, ServerTools, ServiceTier, Speed};
+pub use repository::{BranchName, Repository, RepositoryName};
 #[cfg(test)]
 pub(crate) use sample::sample_call;
+pub use session::{
+    Caller, ConnectionCaller, MAX_NAME_BYTES, ProgramName, Session, SessionEnded, SessionId,
+};
 pub use sink::{FanOut, Record, Sink};
 pub use tokens::{PerKind, Quality, TokenKind, TokenUsage, UsageTotal};
-pub use totals::{CallGroup, ModalityGroup, Substitution, Totals};
+pub use totals::{CallGroup, CallerTotals, ModalityGroup, Substitution, Totals};
 pub use trace::{ConnectionSetup, Phase, Sampling, SpanId, TraceContext, TraceId, TraceParent};
 pub use turn::{AgentName, Turn, TurnEnd, TurnStep};
 pub use unread::{PathShape, UnreadCall, UnreadReason};

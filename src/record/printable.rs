@@ -18,7 +18,7 @@ pub fn printable(text: &str) -> String {
 
 /// Source: Unicode Standard Annex 9, table of explicit and implicit directional formatting
 /// characters; U+2028 and U+2029 end a line for some readers.
-fn steers_lines(character: char) -> bool {
+pub(super) fn steers_lines(character: char) -> bool {
     matches!(
         character,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'

@@ -3,8 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{
-    Call, CallIds, Correlation, Host, ModalitySplits, Model, Operation, Outcome, Provider, Quality,
-    Reported, Timing, TokenUsage, Turn,
+    Call, CallIds, Caller, Correlation, Host, ModalitySplits, Model, Operation, Outcome, Provider,
+    Quality, Reported, Timing, TokenUsage, Turn,
 };
 
 /// A streamed chat that went well, of an unknown model and without tokens, which took no time.
@@ -38,6 +38,7 @@ pub(crate) fn sample_call() -> Call {
         ids: CallIds::default(),
         turn: Turn::default(),
         correlation: Correlation::default(),
+        caller: Caller::default(),
         port: 443,
         parent: None,
         trace: None,

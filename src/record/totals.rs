@@ -1,8 +1,8 @@
 //! Everything that was counted before this process began: what counters resume from.
 
 use super::{
-    CorrelationMethod, Cost, ModalitySplits, Model, Operation, Outcome, PerKind, Provider, Quality,
-    RateLimitReason, StepKind, StepStatus, UsageComparison,
+    CorrelationMethod, Cost, ModalitySplits, Model, Operation, Outcome, PerKind, ProgramName,
+    Provider, Quality, RateLimitReason, RepositoryName, StepKind, StepStatus, UsageComparison,
 };
 
 /// Counts of earlier processes. Each list has at most one entry for each set of labels.
@@ -16,6 +16,8 @@ pub struct Totals {
     pub modalities: Vec<ModalityGroup>,
     /// Calls by the identifier that assigns their conversation.
     pub correlations: Vec<(CorrelationMethod, u64)>,
+    /// Calls by program and repository, where either is known.
+    pub callers: Vec<CallerTotals>,
     /// Comparisons of the agent's counts with those of the wire.
     pub comparisons: Vec<(UsageComparison, u64)>,
     /// Ended steps.
@@ -33,6 +35,21 @@ pub struct ModalityGroup {
     pub operation: Operation,
     /// How their tokens are split.
     pub splits: ModalitySplits,
+}
+
+/// The calls of one program in one repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallerTotals {
+    /// The program that has called.
+    pub program: Option<ProgramName>,
+    /// The repository that it works in.
+    pub repository: Option<RepositoryName>,
+    /// How many.
+    pub calls: u64,
+    /// Their tokens.
+    pub tokens: PerKind<u64>,
+    /// What those that have a price cost.
+    pub cost: Cost,
 }
 
 /// The calls that are alike in every label.

@@ -5,6 +5,7 @@
 //! pooled, nothing is retried, nothing waits for an observer. Knows no provider and no metric; a
 //! plaintext byte is shown to the observer and kept nowhere.
 
+mod config;
 mod diagnostics;
 mod dial;
 pub(crate) mod forward;
@@ -13,6 +14,7 @@ mod lane;
 mod opened;
 pub mod pass;
 mod path;
+mod programs;
 mod refusal;
 mod resolvers;
 mod route;
@@ -20,8 +22,6 @@ pub mod timeouts;
 pub mod tunnel;
 mod untrusting;
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -34,12 +34,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, debug, field, info_span};
 
 use crate::capture::{Accepted, Destination, LoopGuard};
-use crate::dialect;
 use crate::observe::{Alpn, Connection, OpenObserver};
 use crate::record::diagnostics::{SERVER_ADDRESS, TUNNEL_WHY, disposed, refused};
 use crate::record::{
-    ConnectionSetup, Disposition, Fact, Handshake, Host, HostPattern, Label as _, Phase, Record,
-    TimeoutStep,
+    ConnectionSetup, Disposition, Fact, Handshake, Host, Label as _, Phase, Record, TimeoutStep,
 };
 use crate::tls::handshake;
 use crate::tls::hello::HelloReader;
@@ -52,40 +50,12 @@ use opened::Opened;
 use path::{Intercepted, Path, phase};
 use refusal::Refusal;
 use route::{Opening, Route, route};
-use timeouts::Timeouts;
 
 use untrusting::Client;
 
+pub use config::Config;
 pub(crate) use untrusting::Rejections;
 pub use untrusting::{TUNNELLED_FOR, Untrusting};
-
-/// What is intercepted, and where it goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// The hosts to decrypt; everything else is tunnelled.
-    pub intercept: Vec<HostPattern>,
-    /// Addresses to dial for a host and port instead of the real ones, for tests and demos.
-    /// Verification is not touched.
-    pub resolve: HashMap<(Host, u16), SocketAddr>,
-    /// What happens to clients that do not trust Gravimeter's CA.
-    pub untrusting: Untrusting,
-    /// How long each step may take.
-    pub timeouts: Timeouts,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        let intercept = dialect::hosts()
-            .filter_map(|pattern| HostPattern::parse(pattern).ok())
-            .collect();
-        Self {
-            intercept,
-            resolve: HashMap::new(),
-            untrusting: Untrusting::default(),
-            timeouts: Timeouts::default(),
-        }
-    }
-}
 
 /// The two stages of an orderly end.
 #[derive(Debug, Clone, Default)]
@@ -103,9 +73,9 @@ pub(crate) struct Relay {
     /// Addresses that must never be dialled.
     pub(crate) guard: Arc<LoopGuard>,
     /// Verified sessions with providers.
-    pub(crate) upstream: Upstream,
+    pub(crate) upstream: Arc<Upstream>,
     /// Certificates for the agent.
-    pub(crate) leaves: Leaves,
+    pub(crate) leaves: Arc<Leaves>,
     /// Which clients do not trust these certificates.
     pub(crate) rejections: Rejections,
     /// Opens the observers of the plaintext.
@@ -166,6 +136,7 @@ impl Relay {
             mut tcp,
             prefix,
             destination,
+            peer,
         } = accepted;
         let port = destination.port();
         let (opening, kept) = self
@@ -174,7 +145,9 @@ impl Relay {
             .await;
         let address = untrusting::address_of(&tcp);
         let route = route(opening, &self.config.intercept);
-        match self.around_untrusting(route, address) {
+        let route = self.around_untrusting(route, address);
+        let caller = peer.caller().clone();
+        match self.around_other_programs(route, peer).await {
             Route::Intercept { host, alpn, client } => {
                 let client = Client {
                     address,
@@ -208,7 +181,12 @@ impl Relay {
                 });
                 let (agent, provider) = (Box::new(agent), Box::new(upstream.into_stream()));
                 Ok(Path::Intercepted {
-                    intercepted: Intercepted { host, port, setup },
+                    intercepted: Intercepted {
+                        host,
+                        port,
+                        setup,
+                        caller,
+                    },
                     agent,
                     provider,
                 })
@@ -323,7 +301,12 @@ impl Relay {
             Some(b"http/1.1") => Alpn::Http1,
             _ => Alpn::Unknown,
         };
-        let Intercepted { host, port, setup } = intercepted;
+        let Intercepted {
+            host,
+            port,
+            setup,
+            caller,
+        } = intercepted;
         let (opened, opened_at) = (Instant::now(), SystemTime::now());
         let connection = Connection {
             host,
@@ -332,6 +315,7 @@ impl Relay {
             opened_at,
             port,
             setup: Some(setup),
+            caller,
         };
         let terms = self.terms(shutdown);
         let end = pass::pass(
@@ -380,17 +364,4 @@ async fn within<T>(
     timeout(limit, work)
         .await
         .unwrap_or(Err(Refusal::Timeout(step)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_default_pattern_is_a_whole_name() {
-        let patterns = Config::default().intercept;
-        let texts: Vec<_> = patterns.iter().map(ToString::to_string).collect();
-        assert_eq!(texts, dialect::hosts().collect::<Vec<_>>());
-        assert!(patterns.iter().all(|pattern| pattern.is_exact()));
-    }
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
-use crate::record::{ConnectionSetup, Handshake, Host, Phase, TunnelReason};
+use crate::record::{ConnectionCaller, ConnectionSetup, Handshake, Host, Phase, TunnelReason};
 use crate::tls::read_ahead::ReadAhead;
 
 /// A connection that is open on both sides.
@@ -29,6 +29,7 @@ pub(super) struct Intercepted {
     pub(super) host: Host,
     pub(super) port: u16,
     pub(super) setup: Box<ConnectionSetup>,
+    pub(super) caller: ConnectionCaller,
 }
 
 /// The phase of a handshake that has just ended.

@@ -1,5 +1,6 @@
 //! The report of a run: the shape of the file that `--json` writes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -64,7 +65,7 @@ pub struct Circumstances {
     /// The exit code, or 128 and the number of the signal that ended it.
     pub exit_code: u8,
     /// The way by which its connections were captured.
-    pub scope: &'static str,
+    pub scope: Cow<'static, str>,
     /// Why a better way was not taken, where one was tried, and what this one lacks for it.
     pub scope_reason: Option<String>,
     /// How the way has failed while the program ran.

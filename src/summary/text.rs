@@ -252,7 +252,7 @@ fn passed_on(reason: TunnelReason, tunnelled: &[&Tunnelled]) -> String {
 }
 
 fn scope(circumstances: &Circumstances) -> String {
-    let scope = circumstances.scope;
+    let scope = &*circumstances.scope;
     let seen = match scope {
         "proxy" => "what does not use HTTPS_PROXY is not seen",
         _ => "all connections to port 443",
@@ -283,7 +283,7 @@ fn log(circumstances: &Circumstances) -> String {
 
 fn nothing_seen(report: &Report) -> String {
     let why = unseen(report).into_iter().next();
-    let remedy = why.unwrap_or_else(|| match report.circumstances.scope {
+    let remedy = why.unwrap_or_else(|| match &*report.circumstances.scope {
         "proxy" => "does it use HTTPS_PROXY? --scope namespace needs no help".to_owned(),
         _ => "did it use another port or proxy?".to_owned(),
     });

@@ -14,6 +14,7 @@ use pem::Pem;
 use rustix::fs::{Mode, OFlags};
 
 use super::authority::Authority;
+use super::own_ca::OwnCa;
 use super::roots::{self, RootsError};
 
 pub use beside::{Beside, environment_beside};
@@ -95,6 +96,32 @@ pub fn write(
     authority: &Authority,
     extra_roots: &[PathBuf],
 ) -> Result<Bundle, BundleError> {
+    write_both(
+        path,
+        authority.certificate_pem(),
+        authority.own(),
+        extra_roots,
+    )
+}
+
+/// The same for the CA of another process, whose certificate is given as PEM.
+///
+/// # Errors
+/// [`BundleError`]; what was there before is still there then.
+pub fn write_for(
+    path: &Path,
+    certificate: &str,
+    extra_roots: &[PathBuf],
+) -> Result<Bundle, BundleError> {
+    write_both(path, certificate, &OwnCa::new([]), extra_roots)
+}
+
+fn write_both(
+    path: &Path,
+    own: &str,
+    own_ca: &OwnCa,
+    extra_roots: &[PathBuf],
+) -> Result<Bundle, BundleError> {
     let wrong_path = || BundleError::Path {
         path: path.to_owned(),
     };
@@ -104,8 +131,7 @@ pub fn write(
     if !path.is_absolute() || path.to_str().is_none() {
         return Err(wrong_path());
     }
-    let roots = roots::load(extra_roots, authority.own())?;
-    let own = authority.certificate_pem();
+    let roots = roots::load(extra_roots, own_ca)?;
     let blocks = roots
         .iter()
         .map(|root| pem::encode_config(&Pem::new("CERTIFICATE", root.to_vec()), LINES));

@@ -1,5 +1,5 @@
-//! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/quotas`, `/v1/live`, health and a
-//! live page for people.
+//! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/sessions`, `/v1/quotas`,
+//! `/v1/live`, health and a live page for people.
 //!
 //! Requests come from a listener that the caller owns; answers are made from the metrics, the
 //! ledger and the readiness flags. Read only: no request changes anything, and none returns
@@ -26,6 +26,7 @@ mod parameters;
 mod peer;
 mod quotas;
 mod serve;
+mod sessions;
 mod stall_guard;
 mod usage;
 mod usage_query;
@@ -53,6 +54,7 @@ pub(crate) use cascades::path_of;
 pub use health::{Condition, Readiness, Report};
 pub use listener::{Listener, SocketError, SocketFile};
 pub use live::Live;
+pub(crate) use sessions::sessions_query;
 pub(crate) use usage_query::{WrongUsageQuery, usage_query};
 
 /// Where Gravimeter listens for requests, and their limits.
@@ -239,6 +241,8 @@ impl Web {
             .route("/v1/live", get(live::live))
             .route("/v1/openapi.json", get(openapi::openapi))
             .route("/v1/quotas", get(quotas::quotas))
+            .route("/v1/sessions", get(sessions::sessions))
+            .route("/v1/sessions/{id}", get(sessions::session))
             .route("/v1/usage", get(usage::usage))
             .route_layer(with_slot)
             // These two have slots of their own.

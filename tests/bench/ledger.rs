@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use gravimeter::ledger::{By, Config, Ledger, UsageQuery};
 use gravimeter::record::{
-    Call, CallIds, CallStarted, Correlation, CorrelationMethod, Cost, Fact, Host, Id,
+    Call, CallIds, CallStarted, Caller, Correlation, CorrelationMethod, Cost, Fact, Host, Id,
     ModalitySplits, Model, Models, Operation, Outcome, Provider, Quality, Reported, Sink, Timing,
     TokenKind, TokenUsage, Turn,
 };
@@ -154,6 +154,7 @@ fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
         operation,
         model: None,
         started_at,
+        caller: Caller::default(),
     };
     let call = Call {
         number,
@@ -213,6 +214,7 @@ fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
             cascade: Some(cascade),
             method: CorrelationMethod::RequestId,
         },
+        caller: Caller::default(),
         port: 443,
         parent: None,
         trace: None,

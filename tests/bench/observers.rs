@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use gravimeter::app::Traffic;
-use gravimeter::capture::{Door, KernelOriginalDst, Owners, listener};
+use gravimeter::capture::listener::Slots;
+use gravimeter::capture::{Door, KernelOriginalDst, Owners, Peers, listener};
 use gravimeter::dialect::Observers;
 use gravimeter::export::{self, Metrics};
 use gravimeter::ledger::Ledger;
 use gravimeter::observe::memory::Memory;
 use gravimeter::observe::{Alpn, Connection, Direction, End, Observer, OpenObserver};
-use gravimeter::record::{FanOut, Host, HostPattern, Models, Record, Sink};
+use gravimeter::record::{
+    Caller, ConnectionCaller, FanOut, Host, HostPattern, Models, Record, Sink,
+};
 use gravimeter::relay::timeouts::Timeouts;
 use gravimeter::relay::{self, Shutdown};
 use gravimeter::tls::authority::Authority;
@@ -135,6 +138,7 @@ fn feed(record: &Arc<dyn Record>) {
         opened_at: SystemTime::now(),
         port: 443,
         setup: None,
+        caller: ConnectionCaller::default(),
     };
     let mut observer = observers.open(connection);
     let prompt = format!(
@@ -202,11 +206,12 @@ fn relay(
         },
         connect_request: Duration::from_secs(10),
         allow_private_networks: false,
-        max_connections: 64,
+        slots: Arc::new(Slots::new(64)),
         own: vec![door],
         owners: Owners::new([rustix::process::geteuid().as_raw()]),
-        upstream,
-        leaves: Leaves::new(Arc::clone(&authority)).expect("a key"),
+        peers: Peers::new(Caller::default()),
+        upstream: Arc::new(upstream),
+        leaves: Arc::new(Leaves::new(Arc::clone(&authority)).expect("a key")),
         original_dst: Arc::new(KernelOriginalDst),
         observers,
         record,

@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank, as the table in `src/lib.rs` has them.
-const RANKS: [(&str, u8); 19] = [
+const RANKS: [(&str, u8); 20] = [
     ("record", 0),
-    ("capture", 1),
     ("demo", 1),
+    ("git", 1),
     ("pricing", 1),
     ("term", 1),
+    ("capture", 2),
     ("observe", 2),
     ("tls", 2),
     ("top", 2),

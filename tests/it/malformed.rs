@@ -7,7 +7,9 @@ use std::time::{Instant, SystemTime};
 use gravimeter::dialect::Observers;
 use gravimeter::observe::memory::Memory;
 use gravimeter::observe::{Alpn, Connection, Direction, End, OpenObserver as _};
-use gravimeter::record::{Call, Fact, Host, ObserverFailure, Quality, Record, TokenKind};
+use gravimeter::record::{
+    Call, ConnectionCaller, Fact, Host, ObserverFailure, Quality, Record, TokenKind,
+};
 
 use crate::kit::HOST;
 use crate::transparency::corpus;
@@ -45,6 +47,7 @@ fn observe(sent: &[u8], received: &[u8], piece: usize, end: End) -> Stated {
         opened_at: SystemTime::now(),
         port: 443,
         setup: None,
+        caller: ConnectionCaller::default(),
     };
     let mut observer = Observers {
         record: Arc::clone(&facts) as Arc<dyn Record>,

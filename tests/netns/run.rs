@@ -119,6 +119,11 @@ pub(crate) fn a_program_that_ignores_proxies_is_counted_to_the_token() {
                 (&2.into(), &84.into()),
                 "{report}"
             );
+            // The program is found behind the redirect, in the table of sockets of its namespace.
+            let usage = format!("HOME={HOME} {PROGRAM} usage --json --by program");
+            let usage = shell_as(OPERATOR, &usage);
+            let usage: Value = serde_json::from_slice(&usage.stdout).expect("JSON");
+            assert_eq!(usage["programs"]["curl"]["calls"], 2, "{usage}");
             assert!(
                 text(&output).contains("namespace: all connections to port 443"),
                 "{}",

@@ -38,6 +38,8 @@ pub(super) struct Way {
     means: Means,
     /// What stood in the way of those before it, each with the word for what there is none of.
     passed_over: Vec<(&'static str, Obstacle)>,
+    /// Where the CONNECT proxy listens, once it does.
+    proxy: Option<SocketAddr>,
 }
 
 enum Means {
@@ -100,7 +102,11 @@ impl Way {
                 }
             }
         };
-        let way = Self { means, passed_over };
+        let way = Self {
+            means,
+            passed_over,
+            proxy: None,
+        };
         if let Some(reason) = way.reason() {
             info!(scope = way.name(), reason, "not the first way is taken");
         }
@@ -145,15 +151,36 @@ impl Way {
         }
     }
 
-    /// The sockets at which redirected connections arrive.
+    /// The sockets at which the program's connections arrive.
     pub(super) fn take_listeners(&mut self) -> Result<Activation, Error> {
+        let proxy = &mut self.proxy;
         let listeners: Vec<TcpListener> = match &mut self.means {
             Means::Cgroup(cgroup) => cgroup.take_listeners(),
             Means::Namespace(namespace) => namespace.take_listeners(),
-            Means::Proxy => Vec::new(),
+            Means::Proxy => {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                let failed = |source| Error::Bind {
+                    address,
+                    key: "--scope proxy",
+                    source,
+                };
+                let listener = TcpListener::bind(address).map_err(failed)?;
+                *proxy = Some(listener.local_addr().map_err(failed)?);
+                return Activation::of_connect(listener);
+            }
             Means::User(_, listeners) => std::mem::take(listeners),
         };
         Activation::of_redirect(listeners)
+    }
+
+    /// The address of the CONNECT proxy, where the program comes to one.
+    pub(super) fn proxy(&self) -> Option<SocketAddr> {
+        self.proxy
+    }
+
+    /// Whether the program has a network namespace of its own.
+    pub(super) fn is_namespace(&self) -> bool {
+        matches!(self.means, Means::Namespace(_))
     }
 
     /// What leaves the program's namespace otherwise and is ours to carry.

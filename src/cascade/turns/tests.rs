@@ -6,8 +6,9 @@ use super::work::{ATTEMPTS_WITHIN, TOOLS_WITHIN};
 use super::*;
 use crate::cascade::test_updates::id;
 use crate::record::{
-    AgentName, CallIds, CascadeRun, Fact, Host, Operation, Outcome, Provider, RunOutcome, Sampling,
-    SubagentRun, Timing, TokenKind, TokenUsage, TraceParent, Turn, TurnEnd, TurnStep, sample_call,
+    AgentName, CallIds, Caller, CascadeRun, Fact, Host, Operation, Outcome, Provider, RunOutcome,
+    Sampling, SubagentRun, Timing, TokenKind, TokenUsage, TraceParent, Turn, TurnEnd, TurnStep,
+    sample_call,
 };
 
 /// The conversations, with calls at times in seconds, all of them traced.
@@ -55,6 +56,7 @@ impl Stage {
             operation: Operation::Chat,
             model: None,
             started_at: now.wall,
+            caller: Caller::default(),
         };
         self.turns.begun(&started, now);
     }

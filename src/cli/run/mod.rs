@@ -7,19 +7,19 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 
 use super::flags::ConfigFlags;
-use super::{block_on, logging};
+use super::{block_on, logging, printable_lines};
 use crate::app::{self, RunFolder, RunRequest};
+use crate::capture::peer::ProgramPattern;
 use crate::config::{Places, process_environment};
 use crate::export::diagnostics::Diagnostics;
-use crate::launch::find::running_application;
+use crate::launch::find::{has_language_server, running_application};
 use crate::launch::foreground::{Ending, Executable, end_by_signal};
-use crate::summary::{self, Report};
 
 pub(super) use stage::RunStage;
 
@@ -39,6 +39,9 @@ pub(super) struct Run {
     /// How its connections are captured
     #[arg(long, value_enum, default_value = "auto")]
     scope: Scope,
+    /// Observe only programs of that name (language_server*), of all that this one starts; repeatable
+    #[arg(long, value_name = "PATTERN")]
+    program: Vec<ProgramPattern>,
     /// Print no summary
     #[arg(long)]
     quiet: bool,
@@ -103,9 +106,14 @@ impl Run {
         };
         // Before the program is started: its figures shall not be lost by a wrong path.
         let json = self.json.as_deref().map(open_json).transpose()?;
+        // Every flag is meant for this run alone, and a service follows no language server of others.
+        let by_itself = self.config.is_given() || has_language_server(&executable.title());
         let loaded = self.config.load()?;
         let warnings = loaded.warnings.clone();
         let mut config = loaded.for_run(&Places::default(), &environment);
+        if !self.program.is_empty() {
+            config.relay.programs = self.program;
+        }
         let folder = RunFolder::create(&config.state_dir)?;
         if self.scope != Scope::User {
             // Another user could not read it there.
@@ -131,19 +139,19 @@ impl Run {
             arguments,
             environment,
             scope: self.scope.into(),
+            by_itself,
             log: folder.log_path(),
             already_running,
         };
         let ran = async { Ok(app::run(config, request, diagnostics).await?) };
-        let (ending, report) = block_on(limit.watch(ran))?;
+        let (ending, summary) = block_on(limit.watch(ran))?;
         drop(folder);
         if let Some((path, file)) = json {
-            write_json(&report, file).with_context(|| path.display().to_string())?;
+            write_json(&summary.json, file).with_context(|| path.display().to_string())?;
         }
         if !self.quiet {
             // Where standard error is closed, there is nothing left to report to.
-            let text = summary::render(&report, SystemTime::now());
-            let _ = io::stderr().write_all(text.as_bytes());
+            let _ = io::stderr().write_all(printable_lines(&summary.text).as_bytes());
         }
         Ok(end_like(ending))
     }
@@ -154,7 +162,7 @@ fn open_json(path: &Path) -> anyhow::Result<(PathBuf, File)> {
     Ok((path.to_owned(), file))
 }
 
-fn write_json(report: &Report, mut file: File) -> io::Result<()> {
+fn write_json(report: &Value, mut file: File) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut file, report)?;
     file.write_all(b"\n")
 }

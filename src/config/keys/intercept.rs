@@ -20,6 +20,20 @@ pub(super) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "intercept.programs",
+        kind: Kind::List("program"),
+        default: DefaultValue::Is("[]"),
+        help: "Programs whose traffic is decrypted, by the names of their files; a * stands for any characters\n\
+               (\"language_server*\"). Connections of all others, and of those that cannot be found, pass as they are. Without\n\
+               it: all programs.",
+        set: |raw, value| {
+            put(
+                &mut raw.relay.programs,
+                value.list("language_server*", Value::program_pattern),
+            )
+        },
+    },
+    Key {
         name: "intercept.untrusting",
         kind: Kind::Choice(&["refuse", "tunnel"]),
         default: DefaultValue::Is(r#""refuse""#),

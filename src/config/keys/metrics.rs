@@ -25,4 +25,12 @@ pub(super) const KEYS: &[Key] = &[
         help: "How many models get series of their own; all others are counted together as \"other\".",
         set: |raw, value| put(&mut raw.max_models, value.number(1..=100_000)),
     },
+    Key {
+        name: "metrics.repository",
+        kind: Kind::Switch,
+        default: DefaultValue::Is("false"),
+        help: "Whether calls, tokens and costs are also counted by the program that made the call and the Git repository it works\n\
+               in (gravimeter_repository_*). 200 pairs of them get series of their own; all others are counted together as \"other\".",
+        set: |raw, value| put(&mut raw.metrics.repository, value.switch()),
+    },
 ];

@@ -14,6 +14,7 @@ mod metrics;
 mod observe;
 mod otlp;
 mod pricing;
+mod sessions;
 mod state;
 mod timeouts;
 mod upstream;
@@ -202,6 +203,7 @@ const SECTIONS: &[&[Key]] = &[
     timeouts::KEYS,
     cascade::KEYS,
     state::KEYS,
+    sessions::KEYS,
     ledger::KEYS,
     metrics::KEYS,
     pricing::KEYS,

@@ -10,8 +10,16 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{Value, Wrong};
+use crate::capture::peer::{InvalidPattern, ProgramPattern};
 
 impl Value {
+    /// The name of a program, in which a `*` stands for any characters.
+    pub(in crate::config) fn program_pattern(&self) -> Result<ProgramPattern, Wrong> {
+        let text = self.text()?;
+        text.parse()
+            .map_err(|wrong: InvalidPattern| Wrong::new(format!("{self} is {wrong}")))
+    }
+
     /// A text that is not empty and holds no control character.
     pub(in crate::config) fn text(&self) -> Result<String, Wrong> {
         match self {

@@ -34,6 +34,7 @@ pub(super) const DIALECT: Dialect = Dialect {
             OVERAGE_IN_USE,
         ],
         endings: &[],
+        reduced: &[],
         query: &[],
     },
     limits: limits::LIMITS,

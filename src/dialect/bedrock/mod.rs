@@ -54,6 +54,7 @@ pub(super) const DIALECT: Dialect = Dialect {
             INVOCATION_LATENCY,
         ],
         endings: &[],
+        reduced: &[],
         query: &[],
     },
     limits: HeadLimits::NONE,

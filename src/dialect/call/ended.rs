@@ -9,8 +9,8 @@ use crate::dialect::provider_of;
 use crate::dialect::verdict::Evidence;
 use crate::observe::exchange::ExchangeEnd;
 use crate::record::{
-    Call, CallIds, Correlation, Cost, ModalitySplits, Model, Reported, Timing, TokenUsage, Turn,
-    UsageTotal,
+    Call, CallIds, Caller, Correlation, Cost, ModalitySplits, Model, Reported, Timing, TokenUsage,
+    Turn, UsageTotal,
 };
 
 impl LiveCall {
@@ -60,6 +60,7 @@ impl LiveCall {
             parent: self.parent,
             trace: None,
             setup: self.connection.setup.clone(),
+            caller: self.caller(),
             correlation: Correlation {
                 cascade: None,
                 method: self.request.method(),
@@ -69,6 +70,24 @@ impl LiveCall {
                 end: said.turn_end,
                 ..self.request.turn()
             },
+        }
+    }
+
+    /// Who makes the call. Outside of a session, the agent's own word of its repository counts more
+    /// than the working directory of its process.
+    fn caller(&self) -> Caller {
+        let caller = self.connection.caller.now();
+        match self.request.repository() {
+            Some(named)
+                if caller.session.is_none() && caller.repository.as_ref() != Some(named) =>
+            {
+                Caller {
+                    repository: Some(named.clone()),
+                    branch: None,
+                    ..caller
+                }
+            }
+            _ => caller,
         }
     }
 

@@ -44,6 +44,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     listed: Listed {
         fields: &[TRACE_ID, SERVER_TIMING, UPGRADE, EXTENSIONS],
         endings: &[],
+        reduced: &[],
         query: &[EVENTS],
     },
     limits: HeadLimits::NONE,

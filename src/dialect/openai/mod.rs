@@ -17,6 +17,7 @@ mod responses;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod workspace;
 
 use super::body::json_body;
 use super::realtime::RealtimeHead;
@@ -61,6 +62,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     listed: Listed {
         fields: LISTED,
         endings: &[],
+        reduced: &[(workspace::TURN_METADATA, workspace::repository)],
         query: &[],
     },
     limits: limits::LIMITS,

@@ -6,11 +6,13 @@
 use std::sync::LazyLock;
 
 use super::items::{Item, Items};
+use super::workspace::TURN_METADATA;
 use crate::dialect::request::{ReadRequest, id, model};
 use crate::observe::exchange::RequestHead;
 use crate::observe::json::{Paths, Value};
 use crate::record::{
-    AgentName, CallIds, CorrelationMethod, Id, Model, Operation, Turn, TurnEnd, TurnStep,
+    AgentName, CallIds, CorrelationMethod, Id, Model, Operation, RepositoryName, Turn, TurnEnd,
+    TurnStep,
 };
 
 /// The header fields in which Codex names its conversation, the most comprehensive first. It sends
@@ -47,6 +49,7 @@ pub(super) struct OpenAiRequest {
     parent_thread: Option<Id>,
     subagent_kind: Option<Id>,
     turn: Option<Id>,
+    repository: Option<RepositoryName>,
     items: Items,
 }
 
@@ -122,6 +125,8 @@ impl ReadRequest for OpenAiRequest {
         self.thread = THREAD.iter().find_map(id);
         self.parent_thread = id(&PARENT_THREAD);
         self.subagent_kind = id(&SUBAGENT_KIND);
+        let repository = head.fields.get(TURN_METADATA);
+        self.repository = repository.and_then(RepositoryName::new);
     }
 
     fn value(&mut self, field: RequestField, value: Value<'_>) {
@@ -166,6 +171,10 @@ impl ReadRequest for OpenAiRequest {
 
     fn reasoning_level(&self) -> Option<&Id> {
         self.effort.as_ref()
+    }
+
+    fn repository(&self) -> Option<&RepositoryName> {
+        self.repository.as_ref()
     }
 
     fn ids(&self) -> CallIds {

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    AgentName, ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated,
+    AgentName, ByteDirection, Call, CallStarted, Caller, CascadeRun, ContentChunks, Correlated,
     Correlation, CorrelationMethod, DisplayName, Disposition, Fact, FollowFailure, Handshake,
     HandshakeFailure, Host, Id, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord,
     Model, ModelName, Models, ObserverFailure, Operation, Outcome, Provider, ProviderTime, Quality,
@@ -133,6 +133,7 @@ pub(crate) fn started(provider: Provider) -> CallStarted {
         operation: Operation::Chat,
         model: None,
         started_at: UNIX_EPOCH,
+        caller: Caller::default(),
     }
 }
 

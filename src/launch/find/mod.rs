@@ -64,6 +64,15 @@ pub(crate) fn running_application(name: &str) -> Option<u32> {
     processes.find(is_it).map(|process| process.pid())
 }
 
+/// Whether a program of this name starts a language server whose conversations can be followed.
+#[must_use]
+pub(crate) fn has_language_server(name: &str) -> bool {
+    WITH_LANGUAGE_SERVER.contains(&name) || name.starts_with("language_server")
+}
+
+/// Programs that start a language server, beside the language server itself.
+const WITH_LANGUAGE_SERVER: [&str; 3] = ["agy", "antigravity", "antigravity-ide"];
+
 /// Applications that run once for each user.
 const RUN_ONCE: [&str; 1] = ["antigravity"];
 

@@ -14,11 +14,12 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::query::{self, UsageQuery};
 use super::report::UsageReport;
+use super::sessions::{SessionDetails, SessionPage, SessionsQuery};
 use crate::ledger::file::open::{OpenError, READER, open_read_only, resolved, with_suffix};
 use crate::ledger::file::restore;
 use crate::ledger::file::schema::{MIGRATIONS, version};
 use crate::ledger::memory::models::Names;
-use crate::record::Models;
+use crate::record::{Models, SessionId};
 
 /// Why a file has no answer. The message says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,37 @@ pub fn query_file(
     query: &UsageQuery,
     now: Timestamp,
 ) -> Result<UsageReport, ArchiveError> {
+    ask(path, |connection| answer(connection, query, now))
+}
+
+/// A page of the sessions that the file at `path` holds.
+///
+/// # Errors
+/// [`ArchiveError`] when there is no such file, or none that this version can read.
+pub fn sessions_file(path: &Path, query: &SessionsQuery) -> Result<SessionPage, ArchiveError> {
+    ask(path, |connection| {
+        let models = models(connection)?;
+        query::sessions(connection, query, &models, false)
+    })
+}
+
+/// Everything that the file at `path` holds of one session; `None` where it knows none of that id.
+///
+/// # Errors
+/// [`ArchiveError`] when there is no such file, or none that this version can read.
+pub fn session_file(path: &Path, id: &SessionId) -> Result<Option<SessionDetails>, ArchiveError> {
+    ask(path, |connection| {
+        let models = models(connection)?;
+        let found = query::session(connection, id, &models)?;
+        Ok(found.map(|found| found.into_details(&Names::default(), false)))
+    })
+}
+
+/// The answer of a file to a question, all parts of which see the same state.
+fn ask<T>(
+    path: &Path,
+    question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> Result<T, ArchiveError> {
     let unreadable = |why: String| ArchiveError::Unreadable {
         path: path.to_owned(),
         why,
@@ -72,7 +104,10 @@ pub fn query_file(
     if usize::try_from(known).is_ok_and(|known| known < MIGRATIONS.len()) {
         return Err(ArchiveError::Older(path.to_owned()));
     }
-    answer(&mut connection, query, now).map_err(|error| unreadable(error.to_string()))
+    let answered = connection
+        .transaction()
+        .and_then(|transaction| question(&transaction));
+    answered.map_err(|error| unreadable(error.to_string()))
 }
 
 /// If there is no journal beside the file, it is read as it is: otherwise SQLite would create files
@@ -93,24 +128,28 @@ fn open(path: &Path) -> Result<Connection, OpenError> {
 
 /// As [`crate::ledger::Ledger::query`] does it after a start on the file.
 fn answer(
-    connection: &mut Connection,
+    connection: &Connection,
     query: &UsageQuery,
     now: Timestamp,
 ) -> rusqlite::Result<UsageReport> {
-    let transaction = connection.transaction()?;
-    let models = Models::default();
-    // Models get their labels as at a start.
-    restore::totals(&transaction, &models)?;
+    let models = models(connection)?;
     let begun: Option<i64> =
-        transaction.query_row("SELECT min(started_at) FROM boots", [], |row| row.get(0))?;
+        connection.query_row("SELECT min(started_at) FROM boots", [], |row| row.get(0))?;
     let begun = begun
         .and_then(|begun| Timestamp::from_millisecond(begun).ok())
         .unwrap_or(now);
-    let (span, found) = query::answer(&transaction, query, begun, now, &models)?;
+    let (span, found) = query::answer(connection, query, begun, now, &models)?;
     let (since, until) = (span.since().unwrap_or(begun), span.until().unwrap_or(now));
     Ok(found
         .into_report(query, since, until, &Names::default())
         .cut(query.by, &query.page))
+}
+
+/// The models with the labels that they get at a start.
+fn models(connection: &Connection) -> rusqlite::Result<Models> {
+    let models = Models::default();
+    restore::totals(connection, &models)?;
+    Ok(models)
 }
 
 /// What stands for itself in the path of a `file:` URI.

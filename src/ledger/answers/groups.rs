@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::callers::{CallerGroup, CallerKind};
 use super::page::{Place, spent};
 use super::report::{CascadeGroup, Group, SubagentGroup, UsageReport};
 use super::usage::Usage;
 use crate::ledger::file::grouping::{By, Period};
 use crate::ledger::memory::thread::Thread;
-use crate::record::{DisplayName, Id, Label as _, Model, Operation, Provider, label};
+use crate::record::{Caller, DisplayName, Id, Label as _, Model, Operation, Provider, label};
 
 /// A group of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,6 +40,17 @@ pub struct ListedGroup {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Of {
+    /// Who calls, by the grouping's own notion, or calls of which that is not known.
+    Caller {
+        /// What the group is one by.
+        kind: CallerKind,
+        /// Who calls.
+        #[serde(flatten)]
+        caller: Option<Caller>,
+        /// The model that most tokens went to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        model: Option<Model>,
+    },
     /// A conversation, or calls that are not known to belong to one.
     Cascade {
         /// Which of them.
@@ -139,7 +151,18 @@ label! {
 impl UsageReport {
     /// The groups that the maps of the report hold, in the order of pages.
     pub(in crate::ledger) fn list(&self, by: By) -> Vec<ListedGroup> {
+        let of_callers = |groups: &Option<BTreeMap<String, CallerGroup>>| {
+            let kind = CallerKind::of(by).unwrap_or(CallerKind::Unknown);
+            let groups = groups.iter().flatten();
+            groups
+                .map(|(key, group)| of_caller(kind, key, group))
+                .collect()
+        };
         let mut groups: Vec<ListedGroup> = match by {
+            By::Branch => of_callers(&self.branches),
+            By::Program => of_callers(&self.programs),
+            By::Repository => of_callers(&self.repositories),
+            By::Session => of_callers(&self.sessions),
             By::Cascade => self.cascades.iter().flatten().map(of_cascade).collect(),
             By::Day => self.days.iter().flatten().map(of_day).collect(),
             By::Hour => self.hours.iter().flatten().map(of_hour).collect(),
@@ -179,6 +202,21 @@ fn of_cascade((key, group): (&String, &CascadeGroup)) -> ListedGroup {
         cascade,
         trajectory,
         model,
+    };
+    ListedGroup {
+        display_name: group.display_name.clone(),
+        ..listed(of, spent(key, &group.usage), &group.usage)
+    }
+}
+
+fn of_caller(kind: CallerKind, key: &str, group: &CallerGroup) -> ListedGroup {
+    let of = Of::Caller {
+        kind: match group.caller {
+            Some(_) => kind,
+            None => CallerKind::Unknown,
+        },
+        caller: group.caller.clone(),
+        model: group.model.clone(),
     };
     ListedGroup {
         display_name: group.display_name.clone(),

@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Serialize, Serializer};
 
+use super::callers::CallerKind;
 use super::cascades::InvalidCursor;
 use super::report::UsageReport;
 use super::usage::Usage;
@@ -101,6 +102,9 @@ impl UsageReport {
             By::Cascade => cut(&mut self.cascades, page, |key, group| {
                 spent(key, &group.usage)
             }),
+            By::Branch | By::Program | By::Repository | By::Session => CallerKind::of(by)
+                .and_then(|kind| self.callers(kind))
+                .and_then(|groups| cut(groups, page, |key, group| spent(key, &group.usage))),
             By::Day => cut(&mut self.days, page, period),
             By::Hour => cut(&mut self.hours, page, period),
             By::Model => cut(&mut self.models, page, |key, group| {

@@ -1,13 +1,15 @@
-//! What `/v1/usage` is asked for, and what the file says to it.
+//! What `/v1/usage` and `/v1/sessions` are asked for, and what the file says to it.
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::page::Page;
+use super::sessions::{SessionPage, SessionsQuery, StoredSession};
 use crate::ledger::file::grouping::{By, Zone};
 use crate::ledger::file::query::{Found, find, rows_since};
+use crate::ledger::file::sessions;
 use crate::ledger::file::span::Span;
-use crate::record::Models;
+use crate::record::{Models, SessionId};
 
 /// What a report is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,6 +38,34 @@ pub(in crate::ledger) fn answer(
     let span = span(query, begun, now, rows_since(connection)?);
     let found = find(connection, &span, query.by, &query.zone, models)?;
     Ok((span, found))
+}
+
+/// A page of sessions. `is_live`: whether the process that has written the file runs.
+pub(in crate::ledger) fn sessions(
+    connection: &Connection,
+    query: &SessionsQuery,
+    models: &Models,
+    is_live: bool,
+) -> rusqlite::Result<SessionPage> {
+    let behind = query.cursor.map(|cursor| cursor.place());
+    let found = sessions::sessions(connection, behind, query.limit.saturating_add(1), models)?;
+    Ok(SessionPage::new(found, query.limit, is_live))
+}
+
+/// Everything that the file has of one session.
+pub(in crate::ledger) fn session(
+    connection: &Connection,
+    id: &SessionId,
+    models: &Models,
+) -> rusqlite::Result<Option<StoredSession>> {
+    let Some(found) = sessions::one(connection, id, models)? else {
+        return Ok(None);
+    };
+    Ok(Some(StoredSession {
+        found,
+        programs: sessions::programs_of(connection, id)?,
+        cascades: sessions::cascades_of(connection, id)?,
+    }))
 }
 
 /// The span that is asked for. From `rows_since` on every call has its row.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::callers::{CallerGroup, CallerKind, by_caller};
 use super::groups::ListedGroup;
 use super::page::UsageCursor;
 use super::query::UsageQuery;
@@ -127,6 +128,20 @@ pub struct UsageReport {
     /// details are not kept any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subagents: Option<BTreeMap<String, SubagentGroup>>,
+    /// Groups by branch. The key is the repository, a space, and the branch; the repository alone
+    /// where no branch is checked out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branches: Option<BTreeMap<String, CallerGroup>>,
+    /// Groups by program. In these four, calls whose caller is not known, or not kept apart, stand
+    /// under `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub programs: Option<BTreeMap<String, CallerGroup>>,
+    /// Groups by repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repositories: Option<BTreeMap<String, CallerGroup>>,
+    /// Groups by session, as far as the calls are kept with their details.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<BTreeMap<String, CallerGroup>>,
     /// With groups by conversation: calls whose conversation became known only after their details
     /// had been dropped. They stay where they were counted before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,6 +170,24 @@ impl UsageReport {
             models: None,
             operations: None,
             providers: None,
+            branches: None,
+            programs: None,
+            repositories: None,
+            sessions: None,
+        }
+    }
+
+    /// Where the groups of that kind stand; `None` for those of no caller.
+    pub(super) fn callers(
+        &mut self,
+        kind: CallerKind,
+    ) -> Option<&mut Option<BTreeMap<String, CallerGroup>>> {
+        match kind {
+            CallerKind::Branch => Some(&mut self.branches),
+            CallerKind::Program => Some(&mut self.programs),
+            CallerKind::Repository => Some(&mut self.repositories),
+            CallerKind::Session => Some(&mut self.sessions),
+            CallerKind::Unknown => None,
         }
     }
 }
@@ -187,6 +220,13 @@ impl Found {
                     .iter()
                     .map(|found| (Some(&found.thread), &found.sums));
                 report.cascades = Some(by_thread(threads.chain([(None, &self.other)]), names));
+            }
+            By::Branch | By::Program | By::Repository | By::Session => {
+                if let Some(kind) = CallerKind::of(query.by)
+                    && let Some(groups) = report.callers(kind)
+                {
+                    *groups = Some(by_caller(kind, &self.callers, &self.other, names));
+                }
             }
             By::Day => report.days = Some(periods()),
             By::Hour => report.hours = Some(periods()),

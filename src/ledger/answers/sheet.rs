@@ -1,5 +1,5 @@
-//! An answer of `/v1/usage` as CSV (RFC 4180): a head, and a line for each group. There is no line
-//! of totals, because adding up a column would then count everything twice.
+//! Answers of `/v1/usage` and `/v1/sessions` as CSV (RFC 4180): a head, and a line for each group or
+//! session. There is no line of totals, because adding up a column would then count everything twice.
 //!
 //! Keys and names come from the traffic, and spreadsheets take a cell that begins with `=` for a
 //! formula to run. Such a text gets an apostrophe before it, as OWASP advises; so does one that
@@ -9,9 +9,10 @@ use std::borrow::Cow;
 
 use super::groups::{ListedGroup, Of};
 use super::report::UsageReport;
+use super::sessions::{SessionPage, SessionUsage};
 use super::usage::Usage;
 use crate::ledger::file::grouping::By;
-use crate::record::{DisplayName, Id, Label, Model, Outcome, TokenKind};
+use crate::record::{Caller, DisplayName, Id, Label, Model, Outcome, TokenKind};
 
 impl UsageReport {
     /// The groups of that grouping, in the order of pages.
@@ -19,36 +20,90 @@ impl UsageReport {
     /// # Errors
     /// When there is no memory for it.
     pub fn to_csv(&self, by: By) -> Result<Vec<u8>, csv::Error> {
-        let mut writer = csv::WriterBuilder::new()
-            .terminator(csv::Terminator::CRLF)
-            .from_writer(Vec::new());
-        let outcomes = Outcome::ALL
-            .iter()
-            .map(|outcome| format!("{outcome}_calls"));
-        let head = [by.as_str()]
-            .into_iter()
-            .chain(beside(by).iter().copied())
-            .map(str::to_owned)
-            .chain(heads());
-        writer.write_record(head.chain(outcomes).chain([SATURATED.to_owned()]))?;
-        for group in self.list(by) {
-            let texts = texts(&group)
-                .into_iter()
-                .map(|text| inert(text).into_owned());
-            writer.write_record(texts.chain(figures(&group.usage)))?;
-        }
-        writer
-            .into_inner()
-            .map_err(|error| error.into_error().into())
+        let heads = [by.as_str()].into_iter().chain(beside(by).iter().copied());
+        let groups = self.list(by);
+        let lines = groups.iter().map(|group| (texts(group, by), &group.usage));
+        sheet(heads, lines)
     }
+}
+
+impl SessionPage {
+    /// The sessions in their order.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn to_csv(&self) -> Result<Vec<u8>, csv::Error> {
+        let texts: Vec<_> = self.sessions.iter().map(texts_of_session).collect();
+        let texts = texts
+            .iter()
+            .map(|texts| texts.iter().map(String::as_str).collect());
+        let usages = self.sessions.iter().map(|session| &session.usage);
+        sheet(SESSION_HEADS.into_iter(), texts.zip(usages))
+    }
+}
+
+/// A head, and lines with the figures of their calls behind their own texts.
+fn sheet<'a>(
+    heads_of_texts: impl Iterator<Item = &'a str>,
+    lines: impl Iterator<Item = (Vec<&'a str>, &'a Usage)>,
+) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new());
+    let outcomes = Outcome::ALL
+        .iter()
+        .map(|outcome| format!("{outcome}_calls"));
+    let head = heads_of_texts.map(str::to_owned).chain(heads());
+    writer.write_record(head.chain(outcomes).chain([SATURATED.to_owned()]))?;
+    for (texts, usage) in lines {
+        let texts = texts.into_iter().map(|text| inert(text).into_owned());
+        writer.write_record(texts.chain(figures(usage)))?;
+    }
+    writer
+        .into_inner()
+        .map_err(|error| error.into_error().into())
+}
+
+/// What stands of a session before its figures.
+const SESSION_HEADS: [&str; 8] = [
+    "session",
+    "state",
+    "program",
+    "repository",
+    "folder",
+    "branch",
+    "started_at",
+    "ended_at",
+];
+
+/// In the order of [`SESSION_HEADS`]; what is not known is empty.
+fn texts_of_session(session: &SessionUsage) -> [String; 8] {
+    fn shown(value: Option<impl ToString>) -> String {
+        value.map_or_else(String::new, |value| value.to_string())
+    }
+    [
+        session.id.to_string(),
+        session.state.to_string(),
+        session.program.to_string(),
+        shown(session.repository.as_ref()),
+        shown(session.folder.as_ref()),
+        shown(session.branch.as_ref()),
+        session.started_at.to_string(),
+        shown(session.ended_at),
+    ]
 }
 
 /// What the group is of, and what stands beside that. A model has its own name here: its provider
 /// has a column.
-fn texts(group: &ListedGroup) -> Vec<&str> {
+fn texts(group: &ListedGroup, by: By) -> Vec<&str> {
     let key = group.place.key.as_str();
     let name = shown(group.display_name.as_ref());
     match &group.of {
+        Of::Caller { caller, model, .. } => {
+            let mut texts = texts_of_caller(by, caller.as_ref(), key);
+            texts.extend([model.as_ref().map_or("", Model::as_str), name]);
+            texts
+        }
         Of::Cascade { model, .. } => vec![key, model.as_ref().map_or("", Model::as_str), name],
         Of::Model { model, provider } => vec![model.as_str(), provider.as_str(), name],
         Of::Subagent {
@@ -79,6 +134,26 @@ fn texts(group: &ListedGroup) -> Vec<&str> {
     }
 }
 
+/// The caller's name, or the key of all others, and what stands beside it: in the order of
+/// [`beside`].
+fn texts_of_caller<'a>(by: By, caller: Option<&'a Caller>, key: &'a str) -> Vec<&'a str> {
+    let [session, program, repository, branch] = caller.map_or([None; 4], Caller::names);
+    let [repository, branch] = [repository, branch].map(Option::unwrap_or_default);
+    match (by, caller) {
+        (By::Session, _) => vec![
+            session.unwrap_or(key),
+            program.unwrap_or_default(),
+            repository,
+            branch,
+        ],
+        (By::Branch, Some(_)) => vec![branch, repository],
+        (By::Branch, None) => vec![key, ""],
+        (By::Program, _) => vec![program.unwrap_or(key)],
+        (By::Repository, Some(_)) => vec![repository],
+        _ => vec![key],
+    }
+}
+
 fn text(id: &Option<Id>) -> &str {
     id.as_ref().map_or("", Id::as_str)
 }
@@ -90,7 +165,9 @@ fn shown(name: Option<&DisplayName>) -> &str {
 /// What stands beside the key.
 fn beside(by: By) -> &'static [&'static str] {
     match by {
-        By::Cascade => &["model", "display_name"],
+        By::Branch => &["repository", "model", "display_name"],
+        By::Cascade | By::Program | By::Repository => &["model", "display_name"],
+        By::Session => &["program", "repository", "branch", "model", "display_name"],
         By::Model => &["provider", "display_name"],
         By::Subagent => &[
             "cascade",

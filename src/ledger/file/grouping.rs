@@ -13,6 +13,8 @@ label! {
     /// How the sums of a report are grouped.
     #[derive(Default)]
     pub enum By {
+        /// One group for each branch of a repository, and for what is not known to belong to one.
+        Branch => "branch",
         /// One group for each conversation, and for what is not known to belong to one.
         Cascade => "cascade",
         /// One group for each day of the query's time zone.
@@ -26,8 +28,14 @@ label! {
         Month => "month",
         /// One group for each purpose of calls.
         Operation => "operation",
+        /// One group for each program that calls, and for what none is known to have called.
+        Program => "program",
         /// One group for each provider.
         Provider => "provider",
+        /// One group for each repository, and for what is not known to belong to one.
+        Repository => "repository",
+        /// One group for each session, and for what belongs to none.
+        Session => "session",
         /// One group for each subagent, and one for what no subagent is known to have called.
         Subagent => "subagent",
         /// One group for each week of the query's time zone, from Monday on.

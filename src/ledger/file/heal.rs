@@ -37,7 +37,7 @@ pub(in crate::ledger) fn heal(connection: &mut Connection) -> rusqlite::Result<H
             healed.calls += cure_calls(&transaction, range)?;
         }
         let mut is_changed = false;
-        for rollup in [usage(), cascades()] {
+        for rollup in [usage(), cascades(), callers()] {
             is_changed |= if has_calls {
                 rollup.sum_up_again(&transaction, range)?
             } else {
@@ -62,7 +62,8 @@ fn suspects(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
         limits.collect::<Vec<_>>().join(" OR ")
     );
     let sql = format!(
-        "SELECT slot FROM usage_slots WHERE {is_suspect} UNION SELECT slot FROM cascade_slots WHERE {is_suspect}"
+        "SELECT slot FROM usage_slots WHERE {is_suspect} UNION SELECT slot FROM cascade_slots WHERE {is_suspect} \
+         UNION SELECT slot FROM caller_slots WHERE {is_suspect}"
     );
     connection
         .prepare(&sql)?
@@ -107,6 +108,8 @@ struct Rollup {
     key: &'static str,
     /// What a call has in their place.
     key_of_a_call: String,
+    /// Which calls it counts.
+    calls: &'static str,
 }
 
 fn usage() -> Rollup {
@@ -120,6 +123,7 @@ fn usage() -> Rollup {
         key_of_a_call: format!(
             "provider, coalesce(counted_as, model), operation, outcome, {reason}, quality"
         ),
+        calls: ALL,
     }
 }
 
@@ -128,8 +132,23 @@ fn cascades() -> Rollup {
         table: "cascade_slots",
         key: "cascade, trajectory, provider, model, outcome, quality",
         key_of_a_call: format!("{THREAD}, provider, coalesce(counted_as, model), outcome, quality"),
+        calls: ALL,
     }
 }
+
+fn callers() -> Rollup {
+    Rollup {
+        table: "caller_slots",
+        key: "program, repository, branch, provider, model, outcome, quality",
+        key_of_a_call:
+            "coalesce(program, ''), coalesce(repository, ''), coalesce(branch, ''), provider, \
+                        coalesce(counted_as, model), outcome, quality"
+                .to_owned(),
+        calls: "(program IS NOT NULL OR repository IS NOT NULL)",
+    }
+}
+
+const ALL: &str = "true";
 
 impl Rollup {
     /// Makes the sums of a slot what its calls add up to; returns whether they were anything else.
@@ -138,12 +157,13 @@ impl Rollup {
             table,
             key,
             key_of_a_call,
+            calls,
         } = self;
         let [slot, _] = range;
         let (figures, of_a_call, totals) = (&*FIGURES, &*FIGURES_OF_A_CALL, &*TOTALS);
         let right = format!(
             "WITH of_calls ({key}, {figures}) AS (SELECT {key_of_a_call}, {of_a_call} FROM calls \
-             WHERE ended_at >= ?1 AND ended_at < ?2) SELECT ?1, {key}, {totals} FROM of_calls GROUP BY {key}"
+             WHERE ended_at >= ?1 AND ended_at < ?2 AND {calls}) SELECT ?1, {key}, {totals} FROM of_calls GROUP BY {key}"
         );
         let columns = format!("slot, {key}, {figures}");
         let there = format!("SELECT {columns} FROM {table} WHERE slot = ?1");

@@ -2,6 +2,7 @@
 //!
 //! Rank 1 inside the ledger: what is read becomes sums and records of [`super::memory`].
 
+pub(super) mod callers;
 mod columns;
 pub(super) mod disk;
 pub(super) mod grouping;
@@ -18,6 +19,8 @@ mod rollups;
 pub(super) mod rows;
 mod saturate;
 pub(super) mod schema;
+mod schema_v6;
+pub(super) mod sessions;
 mod set_aside;
 mod share;
 pub(super) mod span;

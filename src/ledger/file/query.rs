@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
+use super::callers::{FoundCaller, callers};
 use super::columns::{FIGURE_COUNT, FIGURES, FIGURES_OF_A_CALL, TOTALS};
 use super::grouping::{By, Period, Zone};
 use super::span::Span;
@@ -28,7 +29,9 @@ pub(in crate::ledger) struct Found {
     pub(in crate::ledger) periods: BTreeMap<Period, Sums>,
     pub(in crate::ledger) threads: Vec<FoundThread>,
     pub(in crate::ledger) subagents: Vec<FoundSubagent>,
-    /// Of conversations that are not kept apart, or of calls that no subagent is known to have made.
+    pub(in crate::ledger) callers: Vec<FoundCaller>,
+    /// Of conversations or callers that are not kept apart or not known, or of calls that no
+    /// subagent is known to have made.
     pub(in crate::ledger) other: ByModel,
     /// With groups by model.
     pub(in crate::ledger) substitutions: Substitutions,
@@ -79,6 +82,14 @@ pub(in crate::ledger) fn find(
                 }
                 Ok(())
             })?;
+        }
+        By::Branch | By::Program | By::Repository | By::Session => {
+            found.sums = by_model(connection, span, models)?;
+            found.callers = callers(connection, span, by, models)?;
+            found.other = found.sums.clone();
+            for (served, sums) in found.callers.iter().flat_map(|found| found.sums.iter()) {
+                found.other.take_away(served, sums);
+            }
         }
         By::Day | By::Hour | By::Month | By::Week => {
             let mut period = None;

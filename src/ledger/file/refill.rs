@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row};
 use serde_json::json;
 
+use super::callers::caller;
 use super::columns::{TOKENS, count};
 use super::query;
 use super::span::Span;
@@ -215,7 +216,7 @@ fn calls(connection: &Connection, limits: &Limits, models: &Models) -> rusqlite:
     let mut select = connection.prepare(&format!(
         "SELECT id, cascade, provider, operation, model, counted_as, served_model, outcome, status, quality, method, \
          started_at, duration_us, first_chunk_us, cost_nano_usd, trajectory, execution, step, request, cost_source, subagent, \
-         parent_subagent, subagent_kind, {tokens} FROM calls ORDER BY ended_at DESC, id DESC LIMIT ?1"
+         parent_subagent, subagent_kind, session, program, repository, branch, {tokens} FROM calls ORDER BY ended_at DESC, id DESC LIMIT ?1"
     ))?;
     let calls = select.query_map([places(limits.calls)], |row| call(row, boot, models))?;
     calls.filter_map(Result::transpose).collect()
@@ -248,7 +249,7 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         .get::<_, Option<String>>(5)?
         .map_or_else(|| model.clone(), |text| Model::from_wire(&text));
     let seconds = |micros: u64| Duration::from_micros(micros).as_secs_f64();
-    let tokens = tokens(row, 23)?;
+    let tokens = tokens(row, 27)?;
     let record = CallRecord {
         number: u64::try_from(number & 0xffff_ffff).unwrap_or_default(),
         started_at: Timestamp::from_millisecond(row.get(11)?).unwrap_or_default(),
@@ -279,6 +280,7 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         subagent: id(row, 20)?,
         parent_subagent: id(row, 21)?,
         subagent_kind: id(row, 22)?,
+        caller: caller(row, 23)?,
     };
     let served = Served {
         model: models.label(&counted_as),

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, Row};
 
+use super::callers;
 use super::columns::{TOKENS, TOTALS, count};
 use super::modalities;
 use super::rows::{COMPARISONS, CORRELATIONS, REPORTED_COSTS, STEPS};
@@ -47,6 +48,7 @@ pub(in crate::ledger) fn totals(
         calls,
         substitutions: substitutions::all(connection, models)?,
         modalities: modalities::groups(connection, models)?,
+        callers: callers::totals(connection)?,
         correlations: counts(connection, CORRELATIONS, Label::parse)?,
         comparisons: counts(connection, COMPARISONS, Label::parse)?,
         steps: counts(connection, STEPS, step)?,

@@ -1,8 +1,8 @@
-//! What goes: rows of calls, runs and quotas that are too old, and the oldest of them while the
+//! What goes: rows of calls, runs, quotas and sessions that are too old, and the oldest of them while the
 //! file is too large.
 //!
-//! Roll-ups of usage stay for good: a year of heavy use is some 30 MB of them. Those by
-//! conversation go with the calls.
+//! Roll-ups of usage stay for good, those by program and repository too: a year of heavy use is some
+//! 30 MB of each. Those by conversation go with the calls.
 
 use std::time::Duration;
 
@@ -72,6 +72,7 @@ fn remove(connection: &Connection, before: i64) -> rusqlite::Result<usize> {
         ("calls", "ended_at"),
         ("runs", "started_at"),
         ("quotas", "read_at"),
+        ("sessions", "coalesce(ended_at, started_at)"),
     ] {
         let sql = format!(
             "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {time} < ?1 ORDER BY {time} LIMIT ?2)"

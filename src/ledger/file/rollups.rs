@@ -12,13 +12,14 @@ use super::modalities::AddedModalities;
 use super::saturate::plus;
 use super::share::Share;
 use crate::ledger::memory::figures::LARGEST;
-use crate::record::{Call, Label as _, PerKind};
+use crate::record::{Call, Caller, Label as _, PerKind};
 
 /// Collects additions in the order of the tables' keys.
 #[derive(Debug, Default)]
 pub(super) struct Rollups {
     usage: BTreeMap<UsageKey, Added>,
     cascades: BTreeMap<CascadeKey, Added>,
+    callers: BTreeMap<CallerKey, Added>,
     substitutions: BTreeMap<SubstitutionKey, i64>,
     modalities: AddedModalities,
     counts: BTreeMap<(&'static str, String), i64>,
@@ -51,6 +52,19 @@ struct CascadeKey {
     slot: i64,
     cascade: String,
     trajectory: String,
+    provider: String,
+    model: String,
+    outcome: String,
+    quality: String,
+}
+
+/// A row of `caller_slots`.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct CallerKey {
+    slot: i64,
+    program: String,
+    repository: String,
+    branch: String,
     provider: String,
     model: String,
     outcome: String,
@@ -100,6 +114,28 @@ impl Rollups {
         self.cascades.entry(key).or_default().add(share, sign);
     }
 
+    /// Adds a call to the roll-up of who makes it, where anything of that is known but its session,
+    /// which has none.
+    pub(super) fn add_caller(&mut self, share: &Share, caller: &Caller) {
+        let [_, program, repository, branch] = caller
+            .names()
+            .map(|name| name.unwrap_or_default().to_owned());
+        if program.is_empty() && repository.is_empty() {
+            return;
+        }
+        let key = CallerKey {
+            slot: share.slot(),
+            program,
+            repository,
+            branch,
+            provider: share.provider.clone(),
+            model: share.model.clone(),
+            outcome: share.outcome.clone(),
+            quality: share.quality.clone(),
+        };
+        self.callers.entry(key).or_default().add(share, 1);
+    }
+
     /// Counts a call that another model has answered.
     pub(super) fn add_substitution(&mut self, share: &Share, served_model: &str) {
         let key = SubstitutionKey {
@@ -141,6 +177,9 @@ impl Rollups {
         {
             key.write(added, connection)?;
         }
+        for (key, added) in &self.callers {
+            key.write(added, connection)?;
+        }
         for (key, calls) in &self.substitutions {
             let mut add = connection.prepare_cached(&ADD_SUBSTITUTION)?;
             add.execute(params![
@@ -171,11 +210,12 @@ impl Added {
     }
 
     /// The values of a row with this key, in the order of its columns.
-    fn row<'a>(&'a self, key: [&'a dyn ToSql; 7]) -> Vec<&'a dyn ToSql> {
+    fn row<'a>(&'a self, key: &[&'a dyn ToSql]) -> Vec<&'a dyn ToSql> {
         let tokens = self.tokens.iter().map(|(_, tokens)| tokens as &dyn ToSql);
         let costs: [&dyn ToSql; 3] = [&self.priced_calls, &self.unpriced_calls, &self.cost];
         let calls: [&dyn ToSql; 1] = [&self.calls];
-        key.into_iter()
+        key.iter()
+            .copied()
             .chain(calls)
             .chain(tokens)
             .chain(costs)
@@ -199,7 +239,7 @@ impl UsageKey {
         let key: [&dyn ToSql; 7] = [
             slot, provider, model, operation, outcome, rate_limit, quality,
         ];
-        add.query_row(&*added.row(key), |row| row.get(0))
+        add.query_row(&*added.row(&key), |row| row.get(0))
     }
 }
 
@@ -216,7 +256,7 @@ impl CascadeKey {
             quality,
         } = self;
         let key: [&dyn ToSql; 7] = [slot, cascade, trajectory, provider, model, outcome, quality];
-        add.query_row(&*added.row(key), |_| Ok(()))?;
+        add.query_row(&*added.row(&key), |_| Ok(()))?;
         if added.calls < 0 {
             let mut clear = connection.prepare_cached(
                 "DELETE FROM cascade_slots WHERE slot = ?1 AND cascade = ?2 AND trajectory = ?3 AND provider = ?4 AND \
@@ -225,6 +265,26 @@ impl CascadeKey {
             clear.execute(key)?;
         }
         Ok(())
+    }
+}
+
+impl CallerKey {
+    fn write(&self, added: &Added, connection: &Connection) -> rusqlite::Result<()> {
+        let mut add = connection.prepare_cached(&ADD_CALLER)?;
+        let Self {
+            slot,
+            program,
+            repository,
+            branch,
+            provider,
+            model,
+            outcome,
+            quality,
+        } = self;
+        let key: [&dyn ToSql; 8] = [
+            slot, program, repository, branch, provider, model, outcome, quality,
+        ];
+        add.query_row(&*added.row(&key), |_| Ok(()))
     }
 }
 
@@ -242,9 +302,17 @@ static ADD_CASCADE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Adds a row with a key of seven columns, or adds to the one that is there.
+static ADD_CALLER: LazyLock<String> = LazyLock::new(|| {
+    adding(
+        "caller_slots",
+        "slot, program, repository, branch, provider, model, outcome, quality",
+    )
+});
+
+/// Adds a row with a key of these columns, or adds to the one that is there.
 fn adding(table: &str, key: &str) -> String {
-    let places: Vec<String> = (1..=7 + FIGURE_COUNT)
+    let columns = key.split(',').count();
+    let places: Vec<String> = (1..=columns + FIGURE_COUNT)
         .map(|place| format!("?{place}"))
         .collect();
     let (places, figures, adding_up) = (places.join(", "), &*FIGURES, &*ADDING_UP);

@@ -9,9 +9,11 @@ use std::sync::LazyLock;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
 
+use super::callers::caller;
 use super::columns::TOKENS;
 use super::queue::Entry;
 use super::rollups::Rollups;
+use super::sessions;
 use super::share::{Share, kept, kept_cost, micros, text, trajectory};
 use crate::ledger::memory::time::time;
 use crate::record::{
@@ -63,6 +65,10 @@ impl<'a> Rows<'a> {
             }
             Fact::Quota(quota) => self.quota(quota, entry.at.as_millisecond())?,
             Fact::RunEnded(run) => self.run(run)?,
+            Fact::SessionEnded(ended) => sessions::end(self.connection, ended)?,
+            Fact::SessionStarted(session) => {
+                sessions::start(self.connection, self.boot, session)?;
+            }
             Fact::StepEnded(ended) => {
                 let step = format!("{}/{}", ended.step, ended.status);
                 self.rollups.count(STEPS, step, 1);
@@ -79,7 +85,8 @@ impl<'a> Rows<'a> {
     pub(in crate::ledger) fn interrupted(mut self) -> rusqlite::Result<u64> {
         let mut count = 0;
         let mut lost = self.connection.prepare(
-            "SELECT id, started_at, provider, host, operation, coalesce(model, 'unknown') FROM started WHERE id >> 32 <> ?1",
+            "SELECT id, started_at, provider, host, operation, coalesce(model, 'unknown'), session, program, repository, branch \
+             FROM started WHERE id >> 32 <> ?1",
         )?;
         let mut rows = lost.query([self.boot])?;
         while let Some(row) = rows.next()? {
@@ -100,9 +107,12 @@ impl<'a> Rows<'a> {
             .label(&crate::record::Model::from_wire(&model))
             .to_string();
         let counted_as = (label != model).then_some(&label);
+        let caller = caller(row, 6)?;
+        let [session, program, repository, branch] = caller.names();
         let is_new = self.connection.execute(
             "INSERT OR IGNORE INTO calls (id, started_at, ended_at, provider, host, operation, model, counted_as, outcome, \
-             streamed, quality, method) VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10)",
+             streamed, quality, method, session, program, repository, branch) \
+             VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, ?11, ?12, ?13, ?14)",
             params![
                 id,
                 at,
@@ -113,7 +123,11 @@ impl<'a> Rows<'a> {
                 counted_as,
                 Outcome::Interrupted.as_str(),
                 Quality::Unknown.as_str(),
-                CorrelationMethod::None.as_str()
+                CorrelationMethod::None.as_str(),
+                session,
+                program,
+                repository,
+                branch,
             ],
         )? == 1;
         if is_new {
@@ -127,6 +141,7 @@ impl<'a> Rows<'a> {
             };
             self.rollups.add_usage(&share, &operation, "");
             self.rollups.add_cascade(&share, 1);
+            self.rollups.add_caller(&share, &caller);
         }
         Ok(is_new)
     }
@@ -136,8 +151,10 @@ impl<'a> Rows<'a> {
             return Ok(());
         }
         let mut insert = self.connection.prepare_cached(
-            "INSERT OR IGNORE INTO started (id, started_at, provider, host, operation, model) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT OR IGNORE INTO started (id, started_at, provider, host, operation, model, session, program, repository, branch) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?;
+        let [session, program, repository, branch] = started.caller.names();
         insert.execute(params![
             self.id(started.number),
             time(started.started_at).as_millisecond(),
@@ -145,6 +162,10 @@ impl<'a> Rows<'a> {
             started.host.as_str(),
             started.operation.as_str(),
             started.model.as_ref().map(|model| model.as_str()),
+            session,
+            program,
+            repository,
+            branch,
         ])?;
         Ok(())
     }
@@ -174,6 +195,7 @@ impl<'a> Rows<'a> {
             self.rollups
                 .add_usage(&share, call.operation.as_str(), reason);
             self.rollups.add_cascade(&share, 1);
+            self.rollups.add_caller(&share, &call.caller);
             self.rollups.add_modalities(&share, call);
         }
         Ok(())
@@ -192,6 +214,7 @@ impl<'a> Rows<'a> {
         let ids = &call.ids;
         let model = call.model.as_str();
         let tokens = PerKind::from_fn(|kind| call.usage[kind].map(kept));
+        let [session, program, repository, branch] = call.caller.names();
         let inserted = execute(
             &mut insert,
             params![
@@ -225,6 +248,10 @@ impl<'a> Rows<'a> {
                 text(ids.subagent_kind.as_ref()),
                 call.cost.map(|_| call.cost_source().as_str()),
                 substituted_by,
+                session,
+                program,
+                repository,
+                branch,
             ],
             &tokens,
         )?;
@@ -338,14 +365,15 @@ static FIND_SHARE: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {} FROM calls WHERE id = ?1", Share::columns()));
 
 static INSERT_CALL: LazyLock<String> = LazyLock::new(|| {
-    let places: Vec<String> = (1..=30 + TokenKind::ALL.len())
+    let places: Vec<String> = (1..=34 + TokenKind::ALL.len())
         .map(|place| format!("?{place}"))
         .collect();
     format!(
         "INSERT OR IGNORE INTO calls (id, started_at, ended_at, duration_us, first_chunk_us, provider, host, \
          operation, model, counted_as, served_model, outcome, rate_limit, status, streamed, finish_reason, quality, \
          cost_nano_usd, cascade, method, trajectory, execution, step, request, response, \
-         subagent, parent_subagent, subagent_kind, cost_source, substituted_by, {}) VALUES ({})",
+         subagent, parent_subagent, subagent_kind, cost_source, substituted_by, \
+         session, program, repository, branch, {}) VALUES ({})",
         *TOKENS,
         places.join(", ")
     )
@@ -362,6 +390,7 @@ pub(in crate::ledger) fn kind_of(fact: &Fact) -> Option<LedgerRecord> {
         }
         Fact::Quota(_) => LedgerRecord::Quota,
         Fact::RunEnded(_) => LedgerRecord::Run,
+        Fact::SessionEnded(_) | Fact::SessionStarted(_) => LedgerRecord::Session,
         _ => return None,
     })
 }

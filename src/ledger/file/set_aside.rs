@@ -71,6 +71,13 @@ fn content(fact: &Fact) -> Value {
             "resets_at": quota.resets_at.map(time),
         }),
         Fact::RunEnded(run) => json!({"cascade": run.cascade, "run": Run::from(&**run)}),
+        Fact::SessionEnded(ended) => {
+            json!({"session": ended.id, "ended_at": time(ended.ended_at)})
+        }
+        Fact::SessionStarted(session) => json!({
+            "session": session.id, "program": session.program, "started_at": time(session.started_at),
+            "repository": session.repository.as_ref().map(|repository| repository.name()),
+        }),
         Fact::StepEnded(ended) => {
             json!({"cascade": ended.cascade, "step": ended.step, "status": ended.status})
         }

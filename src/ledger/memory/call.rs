@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::sums::Sums;
 use super::time::{after, time};
 use crate::record::{
-    Call, CorrelationMethod, Cost, CostSource, Id, Model, Operation, Outcome, Provider, Quality,
-    TokenUsage,
+    Call, Caller, CorrelationMethod, Cost, CostSource, Id, Model, Operation, Outcome, Provider,
+    Quality, TokenUsage,
 };
 
 /// A call of a conversation.
@@ -78,6 +78,9 @@ pub struct CallRecord {
     /// What kind of subagent it is, in the agent's own word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subagent_kind: Option<Id>,
+    /// Who made it.
+    #[serde(flatten)]
+    pub caller: Caller,
 }
 
 impl CallRecord {
@@ -131,6 +134,7 @@ impl From<&Call> for CallRecord {
             subagent: ids.subagent.clone(),
             parent_subagent: ids.parent_subagent.clone(),
             subagent_kind: ids.subagent_kind.clone(),
+            caller: call.caller.clone(),
         }
     }
 }

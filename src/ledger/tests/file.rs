@@ -27,9 +27,9 @@ use crate::ledger::{
     UsageReport, query_file,
 };
 use crate::record::{
-    Call, CallStarted, CorrelationMethod, Cost, Fact, Host, LedgerFailure, LedgerRecord, Model,
-    Models, Operation, Outcome, PerKind, Provider, Quality, Quota, QuotaWindow, Reported, Sink,
-    StepKind, StepStatus, Substitution, Timing, TokenKind, TokenUsage, Totals,
+    Call, CallStarted, Caller, CorrelationMethod, Cost, Fact, Host, LedgerFailure, LedgerRecord,
+    Model, Models, Operation, Outcome, PerKind, Provider, Quality, Quota, QuotaWindow, Reported,
+    Sink, StepKind, StepStatus, Substitution, Timing, TokenKind, TokenUsage, Totals,
 };
 
 /// Counts the facts that say what went wrong.
@@ -126,6 +126,7 @@ pub(super) fn started(number: u64, second: u64) -> Fact {
         operation: Operation::Chat,
         model: None,
         started_at: at(second),
+        caller: Caller::default(),
     })
 }
 
@@ -650,7 +651,7 @@ fn no_row_knows_more_than_the_record() {
     );
     close(&ledger);
     let expected = "4294967296 0 1500 1500000 - gcp.gemini api.example.com chat m - - ok - 200 1 - exact 1 2 4 8 16 32 - c \
-                    request_id - - - - - - - - - - -";
+                    request_id - - - - - - - - - - - - - - -";
     assert_eq!(stage.rows("SELECT * FROM calls"), [expected]);
     assert_eq!(stage.rows("SELECT count(*) FROM usage_days"), ["1"]);
     let _ = id("c");

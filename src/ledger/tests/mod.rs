@@ -6,5 +6,6 @@ mod kit;
 mod modalities;
 mod poison;
 mod query;
+mod sessions;
 mod sums;
 mod usage;

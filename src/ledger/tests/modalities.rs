@@ -9,8 +9,8 @@ use super::kit::{call, ended, take};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
-    Call, CallStarted, Fact, Modality, ModalitySplits, Models, Operation, Provider, Sink, SplitSum,
-    TokenKind, TokenUsage, Totals,
+    Call, CallStarted, Caller, Fact, Modality, ModalitySplits, Models, Operation, Provider, Sink,
+    SplitSum, TokenKind, TokenUsage, Totals,
 };
 
 /// Calls of two models, for what the GenAI convention calls one operation and another.
@@ -79,6 +79,7 @@ fn count(metrics: &Metrics, call: Call) {
         operation: call.operation,
         model: None,
         started_at: call.timing.started_at,
+        caller: Caller::default(),
     }));
     metrics.receive(&ended(call));
 }

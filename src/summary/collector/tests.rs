@@ -11,7 +11,7 @@ pub(in crate::summary) fn circumstances() -> Circumstances {
         started_at: UNIX_EPOCH,
         duration_seconds: 100.0,
         exit_code: 0,
-        scope: "namespace",
+        scope: "namespace".into(),
         scope_reason: None,
         scope_failure: None,
         already_running: None,

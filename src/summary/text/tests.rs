@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -92,7 +93,7 @@ fn what_was_not_seen_is_named_with_what_helps() {
         reason: UnreadReason::EventStream,
     }));
     let circumstances = Circumstances {
-        scope: "proxy",
+        scope: "proxy".into(),
         scope_reason: Some(
             "no namespace: pasta is not installed; install the package passt".to_owned(),
         ),
@@ -117,9 +118,9 @@ fn what_was_not_seen_is_named_with_what_helps() {
 #[test]
 fn a_run_without_a_call_is_one_line_with_a_remedy() {
     let collector = Collector::default();
-    let render = |collector: &Collector, scope| {
+    let render = |collector: &Collector, scope: &'static str| {
         let circumstances = Circumstances {
-            scope,
+            scope: Cow::Borrowed(scope),
             ..sample_circumstances()
         };
         render(&collector.report(circumstances), UNIX_EPOCH)

@@ -16,7 +16,7 @@ use crate::web::{Condition, Config};
 
 /// Every route, as the description names it. No conversation is called `{id}`: that answer is an
 /// error of ours.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 13] = [
     "/",
     "/healthz",
     "/icon.svg",
@@ -27,6 +27,8 @@ const PATHS: [&str; 11] = [
     "/v1/live",
     "/v1/openapi.json",
     "/v1/quotas",
+    "/v1/sessions",
+    "/v1/sessions/{id}",
     "/v1/usage",
 ];
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::kit::House;
 use crate::export::tests::kit::{call, every_fact, id, named, quota, run};
-use crate::ledger::{CascadeKind, SubagentKind};
+use crate::ledger::{CallerKind, CascadeKind, SubagentKind};
 use crate::record::{
     AgentName, Call, Correlation, CorrelationMethod, Fact, Label, Operation, Outcome, Provider,
     Quality, QuotaWindow, Record as _, RunOutcome, RunStarted, TokenKind,
@@ -205,7 +205,7 @@ async fn the_description_is_true_of_what_is_answered() {
     };
     assert_eq!(
         named("ListedGroup/allOf/1/properties/kind/enum"),
-        &texts::<CascadeKind>() | &texts::<SubagentKind>()
+        &(&texts::<CascadeKind>() | &texts::<SubagentKind>()) | &texts::<CallerKind>()
     );
     assert_eq!(named("Run/properties/agent/enum"), texts::<AgentName>());
     assert_eq!(named("Run/properties/outcome/enum"), texts::<RunOutcome>());

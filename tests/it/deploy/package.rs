@@ -102,6 +102,7 @@ fn it_holds_what_the_units_need(package: &Path) {
             "-rw-r--r-- 0/0",
             "usr/lib/systemd/system/gravimeter-redirect.service",
         ),
+        ("-rw-r--r-- 0/0", "usr/lib/systemd/user/gravimeter.service"),
         ("-rw-r--r-- 0/0", "usr/lib/sysusers.d/gravimeter.conf"),
         ("-rw-r--r-- 0/0", "usr/lib/tmpfiles.d/gravimeter.conf"),
         (

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use gravimeter::app::Traffic;
-use gravimeter::capture::{Door, OriginalDst, Owners, listener};
-use gravimeter::record::{Disposition, Fact, Host, HostPattern};
+use gravimeter::capture::listener::Slots;
+use gravimeter::capture::{Door, OriginalDst, Owners, Peers, listener};
+use gravimeter::record::{Caller, Disposition, Fact, Host, HostPattern};
 use gravimeter::relay::timeouts::Timeouts;
 use gravimeter::relay::{self, Shutdown, Untrusting};
 use gravimeter::tls::authority::Authority;
@@ -120,16 +121,18 @@ impl House {
             relay: relay::Config {
                 intercept,
                 resolve,
+                programs: Vec::new(),
                 untrusting: options.untrusting,
                 timeouts: options.timeouts,
             },
             connect_request: options.connect_request,
             allow_private_networks: false,
-            max_connections: options.max_connections,
+            slots: Arc::new(Slots::new(options.max_connections)),
             own: vec![addresses.0, addresses.1, exporter],
             owners: Owners::new([rustix::process::geteuid().as_raw()]),
-            upstream,
-            leaves: Leaves::new(Arc::clone(&authority)).expect("a key"),
+            peers: Peers::new(Caller::default()),
+            upstream: Arc::new(upstream),
+            leaves: Arc::new(Leaves::new(Arc::clone(&authority)).expect("a key")),
             original_dst: original.clone(),
             observers: Arc::new(recorder),
             record: facts.clone(),

@@ -5,6 +5,7 @@
 
 mod application;
 mod endings;
+mod sessions;
 mod spent;
 mod terminal;
 mod untrusting;

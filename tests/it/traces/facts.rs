@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gravimeter::record::{
-    AgentName, Call, CallIds, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod, Fact,
-    Handshake, Host, Id, ModalitySplits, Model, Operation, Outcome, Phase, Provider, Quality,
+    AgentName, Call, CallIds, Caller, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod,
+    Fact, Handshake, Host, Id, ModalitySplits, Model, Operation, Outcome, Phase, Provider, Quality,
     Reported, RunOutcome, Side, SpanId, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext,
     TraceId, Turn,
 };
@@ -69,6 +69,7 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
             cascade: Some(id("c-1")),
             method: CorrelationMethod::RequestId,
         },
+        caller: Caller::default(),
         turn: Turn::default(),
         port: 443,
         parent: None,

@@ -1,0 +1,49 @@
+//! A service that runs already observes the sessions of `gravimeter run`: one ledger, one exporter
+//! and one page for all of them, however many come and go.
+//!
+//! `run` hands over the sockets at which its program's connections arrive, through a Unix socket, and
+//! tells what the session is. The service answers with its CA, serves the connections, and says at
+//! the end what was spent. Each side sees the other's end by the end of the connection between them:
+//! without `run` the session is over; without the service `run` looks for the next one, or observes
+//! the rest by itself.
+//!
+//! Whoever may connect to the socket may have connections served: the service's own user and root,
+//! and where `sessions.group` names a group, its members.
+
+mod client;
+mod group;
+mod message;
+mod served;
+mod server;
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::parts::TrafficParts;
+use super::{Error, Tasks};
+use crate::config::Config;
+
+pub(super) use client::{Handed, OfferError, offer};
+pub(super) use message::Ended;
+pub(crate) use message::Summary;
+
+use server::Server;
+
+/// Listens for sessions. Where no place for that was asked for, one that cannot be listened at only
+/// means that there are none.
+pub(super) async fn take_sessions(
+    config: &Config,
+    parts: &Arc<TrafficParts>,
+    tasks: &Tasks,
+) -> Result<(), Error> {
+    let socket = config.sessions_socket();
+    let started = Server::start(&socket, &config.sessions, Arc::clone(parts), tasks).await;
+    match started {
+        Err(error) if config.sessions.socket.is_none() && config.sessions.group.is_none() => {
+            warn!(%error, "`gravimeter run` cannot hand its sessions over: each run observes its program by itself");
+            Ok(())
+        }
+        started => started,
+    }
+}

@@ -1,0 +1,173 @@
+//! What the traffic side is made of, for the program's own listeners and for those of each session
+//! that is handed over.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::trust::Trust;
+use super::views::Views;
+use super::{Traffic, process};
+use crate::capture::listener::Slots;
+use crate::capture::peer::ProgramPattern;
+use crate::capture::{OriginalDst, Owners, Peers};
+use crate::config::Config;
+use crate::dialect::Observers;
+use crate::ledger::Ledger;
+use crate::observe::memory::Memory;
+use crate::pricing::{Priced, Prices};
+use crate::record::{Fact, FanOut, Models, Named, Record, Sink};
+use crate::relay::{self, Untrusting};
+use crate::summary::Recorded;
+use crate::tls::leaf::Leaves;
+use crate::tls::upstream::Upstream;
+
+/// Everything that the traffic of all listeners shares.
+pub(super) struct TrafficParts {
+    pub(super) relay: relay::Config,
+    pub(super) connect_request: Duration,
+    pub(super) allow_private_networks: bool,
+    pub(super) slots: Arc<Slots>,
+    pub(super) own: Vec<SocketAddr>,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) leaves: Arc<Leaves>,
+    /// The certificate of the CA, as PEM.
+    pub(super) ca: String,
+    pub(super) original_dst: Arc<dyn OriginalDst>,
+    pub(super) memory: Memory,
+    pub(super) record: Arc<dyn Record>,
+    pub(super) models: Arc<Models>,
+    pub(super) prices: Arc<Prices>,
+    pub(super) ledger: Arc<Ledger>,
+    /// The ledger's file, where there shall be one.
+    pub(super) ledger_path: Option<PathBuf>,
+}
+
+/// In what the traffic of a session differs.
+pub(super) struct SessionTraffic {
+    pub(super) peers: Arc<Peers>,
+    /// The user whose connections its CONNECT proxy serves.
+    pub(super) owner: u32,
+    pub(super) programs: Vec<ProgramPattern>,
+    pub(super) untrusting: Untrusting,
+    /// Takes the session's facts, beside all other views.
+    pub(super) sink: Arc<dyn Sink>,
+}
+
+impl TrafficParts {
+    /// What the configuration wants. Connections arrive at so many kinds of `doors`; `own` are our own
+    /// addresses.
+    pub(super) fn new(
+        config: &Config,
+        own: Vec<SocketAddr>,
+        doors: usize,
+        trust: &Trust,
+        original_dst: Arc<dyn OriginalDst>,
+        views: &Views,
+    ) -> Self {
+        let each = process::room_for(config.capture.max_connections, doors);
+        Self {
+            relay: config.relay.clone(),
+            connect_request: config.capture.connect_request,
+            allow_private_networks: config.capture.allow_private_networks,
+            slots: Arc::new(Slots::new(each)),
+            own,
+            upstream: Arc::clone(&trust.upstream),
+            leaves: Arc::clone(&trust.leaves),
+            ca: trust.ca.clone(),
+            original_dst,
+            memory: Memory::new(config.observe.max_memory),
+            record: Arc::clone(&views.record),
+            models: Arc::clone(&views.models),
+            prices: Arc::clone(&config.prices),
+            ledger: Arc::clone(&views.ledger),
+            ledger_path: config.ledger.enabled.then(|| config.ledger_path()),
+        }
+    }
+
+    pub(super) fn ca(&self) -> &str {
+        &self.ca
+    }
+
+    pub(super) fn record(&self) -> &dyn Record {
+        &*self.record
+    }
+
+    /// The traffic of the program's own listeners.
+    pub(super) fn traffic(&self, owners: Owners, peers: Arc<Peers>) -> Traffic {
+        self.traffic_with(self.relay.clone(), owners, peers, Arc::clone(&self.record))
+    }
+
+    /// The traffic of a session.
+    pub(super) fn traffic_of(&self, session: SessionTraffic) -> Traffic {
+        let relay = relay::Config {
+            programs: session.programs,
+            untrusting: session.untrusting,
+            ..self.relay.clone()
+        };
+        let own = Arc::new(FanOut(vec![session.sink]));
+        let priced = Arc::new(Priced::new(Arc::clone(&self.prices), own));
+        let own = Named::new(Arc::clone(&self.models), priced);
+        let record = Arc::new(Both(Arc::new(own), Arc::clone(&self.record)));
+        self.traffic_with(relay, Owners::new([session.owner]), session.peers, record)
+    }
+
+    fn traffic_with(
+        &self,
+        relay: relay::Config,
+        owners: Owners,
+        peers: Arc<Peers>,
+        record: Arc<dyn Record>,
+    ) -> Traffic {
+        let observers = Observers {
+            record: Arc::clone(&record),
+            memory: self.memory.clone(),
+        };
+        Traffic {
+            relay,
+            connect_request: self.connect_request,
+            allow_private_networks: self.allow_private_networks,
+            slots: Arc::clone(&self.slots),
+            own: self.own.clone(),
+            owners,
+            peers,
+            upstream: Arc::clone(&self.upstream),
+            leaves: Arc::clone(&self.leaves),
+            original_dst: Arc::clone(&self.original_dst),
+            observers: Arc::new(observers),
+            record,
+        }
+    }
+
+    /// Where the calls are kept, once everything that was seen before now is there.
+    pub(super) async fn recorded(&self) -> Recorded {
+        let ledger = Arc::clone(&self.ledger);
+        // It is in the file soon after, in any case.
+        let _ = tokio::task::spawn_blocking(move || ledger.settle(SETTLE_LIMIT)).await;
+        recorded(&self.ledger, self.ledger_path.clone())
+    }
+}
+
+/// Where a ledger keeps its calls; `path` is its file, where it shall have one.
+pub(super) fn recorded(ledger: &Ledger, path: Option<PathBuf>) -> Recorded {
+    match (ledger.unavailable(), path) {
+        (Some(why), _) => Recorded::Nowhere(why.to_owned()),
+        (None, None) => Recorded::Nowhere("ledger.enabled is false".to_owned()),
+        (None, Some(path)) => Recorded::File(path),
+    }
+}
+
+/// States every fact at two places.
+struct Both(Arc<dyn Record>, Arc<dyn Record>);
+
+impl Record for Both {
+    fn record(&self, fact: Fact) {
+        self.0.record(fact.clone());
+        self.1.record(fact);
+    }
+}
+
+/// A summary is asked for by somebody who waits: it should be true that the calls are kept, but a
+/// full disk keeps nobody waiting.
+const SETTLE_LIMIT: Duration = Duration::from_secs(1);
