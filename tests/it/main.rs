@@ -37,6 +37,7 @@ mod no_retry;
 mod page;
 mod process;
 mod push;
+mod reconcile;
 mod run;
 mod secrets;
 mod shutdown;
@@ -53,3 +54,5 @@ mod trust;
 mod unread;
 mod usage;
 mod whole;
+#[path = "../wire.rs"]
+mod wire;
