@@ -9,8 +9,8 @@ use super::report::{
 };
 use super::working_time::WorkingTime;
 use crate::record::{
-    Call, CascadeRun, Cost, Fact, Host, Id, Model, Outcome, PathShape, PerKind, Provider, Quota, QuotaWindow,
-    RefuseReason, RunOutcome, Sink, TokenKind, TunnelReason, UnreadReason,
+    Call, CascadeRun, Cost, Fact, Host, Id, Model, Outcome, PathShape, PerKind, Provider, Quota,
+    QuotaWindow, RefuseReason, RunOutcome, Sink, TokenKind, TunnelReason, UnreadReason,
 };
 
 /// Adds up what one run does.

@@ -9,9 +9,7 @@ use super::items::{Item, Items};
 use crate::dialect::request::{ReadRequest, id, model};
 use crate::observe::exchange::RequestHead;
 use crate::observe::json::{Paths, Value};
-use crate::record::{
-    AgentName, CallIds, CorrelationMethod, Id, Model, Operation, Turn, TurnEnd, TurnStep,
-};
+use crate::record::{AgentName, CallIds, CorrelationMethod, Id, Model, Operation, Turn, TurnStep};
 
 /// The header fields in which Codex names its conversation, the most comprehensive first. It sends
 /// several of them, in both spellings.
@@ -202,7 +200,7 @@ impl ReadRequest for OpenAiRequest {
             } else {
                 TurnStep::Unknown
             },
-            end: TurnEnd::Unknown,
+            ..Turn::default()
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use super::items::Asked;
+use super::items::{Asked, ItemsOf};
 use super::limits::{PRIMARY, PlanPart, PlanWindow, SECONDARY};
 use super::refusal::{DETAILS, Detail, ErrorObject, Limits};
 use super::usage::{Count, Counts, REPORTS, RESPONSES_COUNTS, Reading, USAGE_REPORTS};
@@ -60,6 +60,8 @@ enum Kind {
     Error,
     /// The event with a response that has failed, after which nothing follows.
     Failed,
+    /// The event with an item of the answer that is complete.
+    Item,
     /// The event with a response that is at its end, after which nothing follows.
     Last,
     /// Any other event.
@@ -75,8 +77,18 @@ impl Kind {
             "error" => Self::Error,
             "response.completed" | "response.incomplete" => Self::Last,
             "response.failed" => Self::Failed,
+            "response.output_item.done" => Self::Item,
             _ if name.starts_with("response.") && name.ends_with(".delta") => Self::Delta,
             _ => Self::Other,
+        }
+    }
+
+    /// Which items such a document has.
+    fn items(self) -> ItemsOf {
+        match self {
+            Self::Item => ItemsOf::CompleteItem,
+            Self::Failed | Self::Last | Self::Whole => ItemsOf::Response,
+            Self::Delta | Self::Error | Self::Other => ItemsOf::Other,
         }
     }
 }
@@ -246,7 +258,7 @@ impl Document {
             Kind::Whole => self.has_answers || self.finish_reason().is_some() || self.has_failed(),
             // Over a socket, where it stands for a whole response.
             Kind::Error => self.http_status.is_some(),
-            Kind::Delta | Kind::Other => false,
+            Kind::Delta | Kind::Item | Kind::Other => false,
         }
     }
 
@@ -265,7 +277,7 @@ impl Document {
         self.response = later.response.or(self.response.take());
         self.error = self.error.or(later.error);
         self.http_status = self.http_status.or(later.http_status);
-        self.asked.merge(later.asked);
+        self.asked.merge(later.asked, later.kind.items());
         self.asks_again |= later.asks_again;
     }
 }
@@ -326,6 +338,7 @@ impl ReadAnswer for Response {
             is_sound,
             finish_reason: self.said.finish_reason().cloned(),
             turn_end: self.said.turn_end(),
+            tool_calls: self.said.asked.tool_calls(),
             served_model: self.said.model.clone(),
             response: self.said.response.clone(),
             reported: self.said.reports.read(),

@@ -140,6 +140,7 @@ fn turns_are_counted_by_how_they_ended_and_in_which_conversation() {
             duration: Duration::from_secs(1),
             time_to_first_chunk: None,
             calls: 1,
+            tool_calls: None,
             tokens: 1,
             cost: None,
             trace: None,
@@ -147,7 +148,11 @@ fn turns_are_counted_by_how_they_ended_and_in_which_conversation() {
     }
     let report = collector.report(circumstances());
     assert_eq!(report.conversations, 2);
-    let turns: Vec<_> = report.runs.iter().map(|(how, count)| (how.as_str(), *count)).collect();
+    let turns: Vec<_> = report
+        .runs
+        .iter()
+        .map(|(how, count)| (how.as_str(), *count))
+        .collect();
     assert_eq!(turns, [("canceled", 1), ("ok", 2)]);
     let mut call = call("m", 0, 1);
     call.usage = TokenUsage::default().with(TokenKind::Input, 1);

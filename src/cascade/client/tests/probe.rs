@@ -41,7 +41,10 @@ async fn a_port_tells_what_it_speaks() {
             probe(port, Token::new("other"), None, &tasks).await,
             Err(RpcError::BadToken)
         );
-        assert_eq!(probe(port, None, None, &tasks).await, Err(RpcError::BadToken));
+        assert_eq!(
+            probe(port, None, None, &tasks).await,
+            Err(RpcError::BadToken)
+        );
     }
     tasks.close();
     tasks.wait().await;
