@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::conversation::{Moment, OBSERVED_WITHIN, RunStart};
 use super::waiting::WaitingQueue;
-use crate::record::{Call, Cost, Model, Operation};
+use crate::record::{Call, Cost, Model, Operation, Outcome};
 
 /// What a run needs to know of a call.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub(super) struct SeenCall {
     pub(super) ended: Instant,
     first_chunk: Option<Instant>,
     tokens: u64,
+    /// Those of a complete answer: of another one the agent makes none.
+    tool_calls: u64,
     /// `None` where it has tokens and no price.
     cost: Option<Cost>,
 }
@@ -42,6 +44,10 @@ impl SeenCall {
             ended: began + call.timing.duration,
             first_chunk: call.timing.time_to_first_chunk.map(|after| began + after),
             tokens: call.usage.total(),
+            tool_calls: match call.outcome {
+                Outcome::Ok => call.turn.tool_calls.into(),
+                _ => 0,
+            },
             cost: (!call.is_unpriced()).then(|| call.cost.unwrap_or_default()),
         }
     }
@@ -88,6 +94,7 @@ pub(super) struct Calls {
 pub(super) struct Sum {
     pub(super) count: u64,
     pub(super) tokens: u64,
+    pub(super) tool_calls: u64,
     /// `None` where one of them has tokens and no price.
     pub(super) cost: Option<Cost>,
     /// The first call (hidden, began, model): a chat turn sorts before hidden calls.
@@ -101,6 +108,7 @@ impl Default for Sum {
         Self {
             count: 0,
             tokens: 0,
+            tool_calls: 0,
             cost: Some(Cost::default()),
             first: None,
             first_chunk: None,
@@ -113,6 +121,7 @@ impl Sum {
     pub(super) fn add(&mut self, call: &SeenCall) {
         self.count += 1;
         self.tokens = self.tokens.saturating_add(call.tokens);
+        self.tool_calls = self.tool_calls.saturating_add(call.tool_calls);
         self.cost = self
             .cost
             .zip(call.cost)
@@ -275,6 +284,7 @@ mod tests {
             ended: began,
             first_chunk: Some(began + Duration::from_millis(10)),
             tokens,
+            tool_calls: 0,
             cost: Some(Cost::from_nano_usd(tokens * 2)),
         }
     }

@@ -79,6 +79,8 @@ pub(super) struct Said {
     pub(super) finish_reason: Option<Id>,
     /// Whether its agent's turn is over.
     pub(super) turn_end: TurnEnd,
+    /// How many calls of tools it asks its agent for.
+    pub(super) tool_calls: u32,
     /// The model that answered.
     pub(super) served_model: Option<Model>,
     /// The provider's id of the response.

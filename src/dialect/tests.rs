@@ -3,6 +3,7 @@
 
 pub(super) mod sketch;
 mod sockets;
+mod tools;
 
 use std::fs;
 use std::path::{Path, PathBuf};

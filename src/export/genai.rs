@@ -141,6 +141,7 @@ pub(super) struct GenAiMetrics {
     time_per_output_chunk: Histograms<Chunks>,
     invocations: Histograms<Invocation>,
     inference_calls: Histograms<Invocation>,
+    tool_calls: Histograms<Invocation>,
 }
 
 impl GenAiMetrics {
@@ -198,6 +199,12 @@ impl GenAiMetrics {
                 registry,
                 "gen_ai_invoke_agent_inference_calls",
                 "Inferences of a run of an agent (OpenTelemetry GenAI)",
+                Histograms::new_with_constructor(run_calls),
+            ),
+            tool_calls: declare(
+                registry,
+                "gen_ai_invoke_agent_tool_calls",
+                "Tool calls of a run of an agent that its model asks for (OpenTelemetry GenAI)",
                 Histograms::new_with_constructor(run_calls),
             ),
         }
@@ -289,6 +296,11 @@ impl GenAiMetrics {
         self.inference_calls
             .get_or_create_owned(&invocation)
             .observe(run.calls as f64);
+        if let Some(tool_calls) = run.tool_calls {
+            self.tool_calls
+                .get_or_create_owned(&invocation)
+                .observe(tool_calls as f64);
+        }
     }
 
     /// Adds tokens to the counters. What has no known modality is `unknown`, so that the sum over

@@ -286,6 +286,9 @@ pub struct CascadeRun {
     pub time_to_first_chunk: Option<Duration>,
     /// LLM calls that began in it.
     pub calls: u64,
+    /// Calls of tools that their complete answers ask for; `None` where the agent reports its runs
+    /// itself, as answers may be missing then.
+    pub tool_calls: Option<u64>,
     /// Their tokens.
     pub tokens: u64,
     /// What they cost at list prices; `None` where a call has tokens of which no price is known.

@@ -51,4 +51,7 @@ pub struct Turn {
     pub step: TurnStep,
     /// What the answer says.
     pub end: TurnEnd,
+    /// How many calls of tools the answer asks the agent for; those that the provider makes itself
+    /// are not among them.
+    pub tool_calls: u32,
 }

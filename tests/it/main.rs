@@ -38,6 +38,7 @@ mod no_retry;
 mod page;
 mod process;
 mod push;
+mod reconcile;
 mod run;
 mod secrets;
 mod shutdown;
@@ -56,3 +57,5 @@ mod trust;
 mod unread;
 mod usage;
 mod whole;
+#[path = "../wire.rs"]
+mod wire;

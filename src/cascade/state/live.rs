@@ -177,6 +177,7 @@ impl FollowedConversation {
                 .first_chunk
                 .map(|first| first.saturating_duration_since(began)),
             calls: calls.count,
+            tool_calls: None,
             tokens: calls.tokens,
             cost: calls.cost,
             trace: sampling

@@ -84,6 +84,8 @@ impl WireConversation {
         };
         let is_of_run = |run: &Work| run.turn.as_ref() == Some(turn);
         if !self.run.as_ref().is_some_and(is_of_run) {
+            // The user has interrupted what still runs of the turn before.
+            self.run.iter_mut().for_each(|run| run.end_by(seen.began));
             self.end_run(out);
             let is_another = self.last_turn.as_ref().is_some_and(|last| last != turn);
             if is_another || call.turn.step == TurnStep::Begins {

@@ -1,5 +1,7 @@
 //! Runs from calls alone, with calls at times that the tests choose.
 
+mod any_order;
+
 use std::time::{Duration, Instant};
 
 use super::work::{ATTEMPTS_WITHIN, TOOLS_WITHIN};
@@ -136,6 +138,7 @@ fn step(number: u64, turn: &str, step: TurnStep, end: TurnEnd) -> Call {
             id: Some(id(turn)),
             step,
             end,
+            ..Turn::default()
         },
         ..sample_call()
     }
@@ -182,6 +185,7 @@ fn a_turn_is_a_run_from_its_first_call_to_the_answer_that_asks_for_nothing() {
         (run.agent, run.outcome, run.calls, run.tokens),
         (AgentName::ClaudeCode, RunOutcome::Ok, 3, 30)
     );
+    assert_eq!(run.tool_calls, Some(0));
     assert_eq!(
         (run.started_at, run.duration, run.time_to_first_chunk),
         (
@@ -393,6 +397,24 @@ fn a_call_with_a_parent_of_the_agents_own_stands_there_and_counts_in_the_run() {
     stage.call(call, 10, 14);
     assert_eq!(stage.place(1).parent, parent.map(|parent| parent.span));
     assert_eq!(stage.runs()[0].calls, 1);
+}
+
+#[test]
+fn tools_are_called_that_complete_answers_ask_for() {
+    let asking = |tool_calls: u32, mut call: Call| {
+        call.turn.tool_calls = tool_calls;
+        call
+    };
+    let mut stage = Stage::new();
+    stage.call(asking(2, begins(1, "t", TurnEnd::GoesOn)), 10, 14);
+    let of_subagent = of("a", None, begins(2, "t", TurnEnd::Over));
+    stage.call(asking(3, of_subagent), 15, 17);
+    // Broken off, and asked again.
+    let broken_off = asking(4, continues(3, "t", TurnEnd::GoesOn));
+    stage.call(with(Outcome::Truncated, broken_off), 20, 22);
+    stage.call(asking(5, continues(4, "t", TurnEnd::Over)), 30, 35);
+    assert_eq!(stage.subagents()[0].run.tool_calls, Some(3));
+    assert_eq!(stage.runs()[0].tool_calls, Some(10));
 }
 
 #[test]

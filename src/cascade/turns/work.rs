@@ -105,6 +105,11 @@ impl Work {
         self.ended = self.ended.max(ended);
     }
 
+    /// It lasted until then at most, because what follows it began then.
+    pub(super) fn end_by(&mut self, at: Instant) {
+        self.ended = self.ended.min(at).max(self.began);
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.after_last_call == AfterCall::Over
     }
@@ -128,6 +133,7 @@ impl Work {
         let Sum {
             count,
             tokens,
+            tool_calls,
             cost,
             first,
             first_chunk,
@@ -144,6 +150,7 @@ impl Work {
             time_to_first_chunk: first_chunk
                 .map(|first| first.saturating_duration_since(self.began)),
             calls: count,
+            tool_calls: Some(tool_calls),
             tokens,
             cost,
             trace: self.trace,

@@ -38,6 +38,8 @@ struct Document {
     model: Option<Model>,
     response: Option<Id>,
     error: Option<ErrorKind>,
+    /// Tools that the agent is asked to call; `server_tool_use` is a call of the provider's own.
+    tool_calls: u32,
     has_content: bool,
 }
 
@@ -92,6 +94,9 @@ impl Document {
                 self.iteration = Iteration::default();
             }
             (Field::Iteration, Value::End) => self.end_iteration(),
+            (Field::BlockType, Value::String { text, .. }) => {
+                self.tool_calls += u32::from(*text == "tool_use");
+            }
             (Field::Content, Value::Object | Value::String { .. }) => self.has_content = true,
             (_, Value::End | Value::Null) | (Field::Iteration | Field::Content, _) => {}
             (Field::Count(count), _) => self.counts.take(count, value),
@@ -112,7 +117,7 @@ impl Document {
             (Field::Response, _) => self.response = id(*value),
             (Field::StopReason, _) => self.stop_reason = id(*value),
             (Field::Type, Value::String { text, .. }) => self.kind = Kind::of(text),
-            (Field::ErrorType | Field::IterationType | Field::Type, _) => {}
+            (Field::BlockType | Field::ErrorType | Field::IterationType | Field::Type, _) => {}
         }
     }
 
@@ -134,6 +139,7 @@ impl Document {
         take_later(&mut self.model, later.model);
         take_later(&mut self.response, later.response);
         self.error = self.error.or(later.error);
+        self.tool_calls = self.tool_calls.saturating_add(later.tool_calls);
     }
 
     /// The tokens of the model that was asked, and those of others.
@@ -215,6 +221,7 @@ impl ReadAnswer for Message {
             response,
             reports,
             error,
+            tool_calls,
             ..
         } = &self.said;
         Said {
@@ -223,6 +230,7 @@ impl ReadAnswer for Message {
             other_models,
             finish_reason: stop_reason.clone(),
             turn_end: stop_reason.as_ref().map(turn_end).unwrap_or_default(),
+            tool_calls: *tool_calls,
             served_model: model.clone(),
             response: response.clone(),
             reported: reports.read(),

@@ -10,6 +10,8 @@ use crate::observe::json::Paths;
 /// What is read of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::dialect) enum Field {
+    /// What a part of the message is.
+    BlockType,
     /// A value that is content by being there.
     Content,
     Count(Count),
@@ -63,7 +65,7 @@ pub(in crate::dialect) fn table() -> impl Iterator<Item = (String, Field)> {
     of_message.chain(counts).chain(others)
 }
 
-const OTHERS: [(&str, Field); 6] = [
+const OTHERS: [(&str, Field); 8] = [
     ("type", Field::Type),
     // Of GitHub Copilot.
     (
@@ -74,7 +76,9 @@ const OTHERS: [(&str, Field); 6] = [
     ("error.type", Field::ErrorType),
     // Of a document that is the whole message, and of thinking that is not shown.
     ("content[]", Field::Content),
+    ("content[].type", Field::BlockType),
     ("content_block.data", Field::Content),
+    ("content_block.type", Field::BlockType),
 ];
 
 const COUNTS: [(&str, Count); 7] = [

@@ -11,7 +11,7 @@ use crate::dialect::request::{ReadRequest, id, model};
 use crate::dialect::turns::{Part, SinceModel};
 use crate::observe::exchange::RequestHead;
 use crate::observe::json::{Paths, Value};
-use crate::record::{AgentName, CallIds, CorrelationMethod, Id, Model, Turn, TurnEnd, TurnStep};
+use crate::record::{AgentName, CallIds, CorrelationMethod, Id, Model, Turn, TurnStep};
 
 /// The header field in which Claude Code names its conversation, in every request.
 pub(super) const SESSION: &str = "x-claude-code-session-id";
@@ -175,7 +175,7 @@ impl ReadRequest for MessageRequest {
             } else {
                 TurnStep::Unknown
             },
-            end: TurnEnd::Unknown,
+            ..Turn::default()
         }
     }
 }

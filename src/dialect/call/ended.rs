@@ -68,6 +68,7 @@ impl LiveCall {
             ids,
             turn: Turn {
                 end: said.turn_end,
+                tool_calls: said.tool_calls,
                 ..self.request.turn()
             },
         }

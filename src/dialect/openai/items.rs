@@ -134,21 +134,52 @@ impl Items {
     }
 }
 
-/// What the items of an answer ask the agent for.
+/// What the items of an answer ask the agent for. Each comes in events of its own, and all of them
+/// once more in the response at the end, which some providers leave empty.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Asked {
+    /// Calls of tools that the agent makes, in the document that is read.
+    calls: u32,
+    /// Those whose items have been complete.
+    complete: u32,
+    /// Those of the response at the end.
+    of_response: u32,
     has_tool_call: bool,
+}
+
+/// Which items of an answer a document has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ItemsOf {
+    /// One that is complete.
+    CompleteItem,
+    /// One that begins.
+    Other,
+    /// All of them.
+    Response,
 }
 
 impl Asked {
     /// An item of the answer has this type.
     pub(super) fn add(&mut self, kind: &str) {
         let is_call = kind.ends_with("_call") || kind == "mcp_approval_request";
-        self.has_tool_call |= is_call && !CALLED_BY_THE_PROVIDER.contains(&kind);
+        if is_call && !CALLED_BY_THE_PROVIDER.contains(&kind) {
+            self.calls = self.calls.saturating_add(1);
+        }
     }
 
-    pub(super) fn merge(&mut self, later: Self) {
-        self.has_tool_call |= later.has_tool_call;
+    /// Takes what another document has, with these items.
+    pub(super) fn merge(&mut self, later: Self, of: ItemsOf) {
+        self.has_tool_call |= later.calls > 0;
+        match of {
+            ItemsOf::CompleteItem => self.complete = self.complete.saturating_add(later.calls),
+            ItemsOf::Other => {}
+            ItemsOf::Response => self.of_response = later.calls,
+        }
+    }
+
+    /// How many calls of tools the agent is asked for.
+    pub(super) fn tool_calls(self) -> u32 {
+        self.complete.max(self.of_response)
     }
 
     /// Of a response that is complete.

@@ -11,8 +11,7 @@ use crate::dialect::request::{ReadRequest, id, model};
 use crate::observe::exchange::RequestHead;
 use crate::observe::json::{Paths, Value};
 use crate::record::{
-    AgentName, CallIds, CorrelationMethod, Id, Model, Operation, RepositoryName, Turn, TurnEnd,
-    TurnStep,
+    AgentName, CallIds, CorrelationMethod, Id, Model, Operation, RepositoryName, Turn, TurnStep,
 };
 
 /// The header fields in which Codex names its conversation, the most comprehensive first. It sends
@@ -211,7 +210,7 @@ impl ReadRequest for OpenAiRequest {
             } else {
                 TurnStep::Unknown
             },
-            end: TurnEnd::Unknown,
+            ..Turn::default()
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use super::items::{Asked, SearchPart, WebSearches};
+use super::items::{Asked, ItemsOf, SearchPart, WebSearches};
 use super::plan::{self, Plan, PlanField};
 use super::refusal::{DETAILS, Detail, ErrorObject, Limits};
 use super::usage::{Count, Counts, REPORTS, RESPONSES_COUNTS, Reading, USAGE_REPORTS};
@@ -83,6 +83,15 @@ impl Kind {
             "response.output_item.done" => Self::ItemDone,
             _ if name.starts_with("response.") && name.ends_with(".delta") => Self::Delta,
             _ => Self::Other,
+        }
+    }
+
+    /// Which items such a document has.
+    fn items(self) -> ItemsOf {
+        match self {
+            Self::ItemDone => ItemsOf::CompleteItem,
+            Self::Failed | Self::Last | Self::Whole => ItemsOf::Response,
+            Self::Delta | Self::Error | Self::Other => ItemsOf::Other,
         }
     }
 }
@@ -261,7 +270,7 @@ impl Document {
             .merge(later.searches, later.kind == Kind::ItemDone);
         self.error = self.error.or(later.error);
         self.http_status = self.http_status.or(later.http_status);
-        self.asked.merge(later.asked);
+        self.asked.merge(later.asked, later.kind.items());
         self.asks_again |= later.asks_again;
     }
 }
@@ -336,6 +345,7 @@ impl ReadAnswer for Response {
             is_sound,
             finish_reason: self.said.finish_reason().cloned(),
             turn_end: self.said.turn_end(),
+            tool_calls: self.said.asked.tool_calls(),
             served_model: self.said.model.clone(),
             response: self.said.response.clone(),
             reported: self.reported(),

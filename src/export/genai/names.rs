@@ -6,7 +6,7 @@ use super::attribute;
 /// is without `_total`.
 ///
 /// Source: `docs/gen-ai/client-inference.md` and `gen-ai-metrics.md` at [`super::CONVENTION`].
-const METRICS: [(&str, &str, &str); 10] = [
+const METRICS: [(&str, &str, &str); 11] = [
     (
         "gen_ai_client_inference_duration_seconds",
         "gen_ai.client.inference.duration",
@@ -56,6 +56,11 @@ const METRICS: [(&str, &str, &str); 10] = [
         "gen_ai_invoke_agent_inference_calls",
         "gen_ai.invoke_agent.inference_calls",
         "{inference_call}",
+    ),
+    (
+        "gen_ai_invoke_agent_tool_calls",
+        "gen_ai.invoke_agent.tool_calls",
+        "{tool_call}",
     ),
 ];
 

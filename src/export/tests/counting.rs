@@ -462,8 +462,11 @@ fn genai_knows_runs_and_the_time_between_chunks() {
     metrics.receive(&Fact::RunEnded(Box::new(CascadeRun {
         agent: AgentName::ClaudeCode,
         outcome: RunOutcome::Canceled,
+        tool_calls: Some(5),
         ..run("c", "m")
     })));
+    // How many tools it has called is not known: that is not none.
+    metrics.receive(&Fact::RunEnded(Box::new(run("c", "m"))));
     let exposition = metrics.encode(Format::Text).expect("an exposition");
     let is_there = |line: &str| exposition.lines().any(|shown| shown == line);
     for line in [
@@ -471,9 +474,12 @@ fn genai_knows_runs_and_the_time_between_chunks() {
         r#"gen_ai_client_inference_time_per_output_chunk_seconds_count{gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",gen_ai_request_model="other"} 3"#,
         r#"gen_ai_invoke_agent_duration_seconds_sum{gen_ai_agent_name="claude-code",error_type="canceled"} 10.0"#,
         r#"gen_ai_invoke_agent_inference_calls_sum{gen_ai_agent_name="claude-code",error_type="canceled"} 3.0"#,
+        r#"gen_ai_invoke_agent_tool_calls_sum{gen_ai_agent_name="claude-code",error_type="canceled"} 5.0"#,
     ] {
         assert!(is_there(line), "{line}\n{exposition}");
     }
+    let of_antigravity = r#"tool_calls_count{gen_ai_agent_name="antigravity""#;
+    assert!(!exposition.contains(of_antigravity), "{exposition}");
 }
 
 #[test]

@@ -80,6 +80,7 @@ pub(crate) fn run(cascade: &str, model: &str) -> CascadeRun {
         duration: Duration::from_secs(10),
         time_to_first_chunk: Some(Duration::from_secs(2)),
         calls: 3,
+        tool_calls: None,
         tokens: 360,
         cost: None,
         trace: None,
@@ -224,6 +225,7 @@ pub(crate) fn every_fact() -> Vec<Fact> {
             started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
         }),
         Fact::RunEnded(Box::new(CascadeRun {
+            tool_calls: Some(4),
             trace: Some(sampled(1, 3)),
             ..run("c", "m")
         })),

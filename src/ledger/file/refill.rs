@@ -204,6 +204,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Option<CascadeRun>> {
         duration: Duration::from_micros(count(row, 5)?),
         time_to_first_chunk: maybe(row, 6)?.map(Duration::from_micros),
         calls: count(row, 7)?,
+        tool_calls: None,
         tokens: count(row, 8)?,
         cost: maybe(row, 9)?.map(Cost::from_nano_usd),
         trace: None,

@@ -144,6 +144,7 @@ pub(super) fn run_ended(cascade: &str, second: u64) -> Fact {
         duration: Duration::from_secs(10),
         time_to_first_chunk: Some(Duration::from_millis(2500)),
         calls: 2,
+        tool_calls: None,
         tokens: 126,
         cost: None,
         trace: None,

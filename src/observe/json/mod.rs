@@ -17,7 +17,7 @@ mod tests;
 mod text;
 mod value;
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 use number::Number;
 use paths::NodeId;
@@ -87,6 +87,33 @@ impl<T: Copy> PathReader<T> {
     /// while the document goes on, and all that is left of the bytes when it is malformed.
     pub fn feed_document<'a>(
         &mut self,
+        bytes: &'a [u8],
+        on: &mut impl FnMut(T, Value<'_>),
+    ) -> &'a [u8] {
+        if self.has_begun() {
+            return self.read_document(bytes, on);
+        }
+        if let Some(repetition) = self.repetition.as_mut().filter(|known| known.is_learned()) {
+            // Mostly a document ends with its line, or with the bytes.
+            let line = memchr(b'\n', bytes).unwrap_or(bytes.len());
+            let length = bytes.get(..line).unwrap_or_default().trim_ascii_end().len();
+            let (document, rest) = bytes.split_at(length);
+            if repetition.read(document, &mut self.text, on) {
+                self.state = State::After;
+                return rest;
+            }
+        }
+        let rest = self.read_document(bytes, on);
+        let status = self.status();
+        if let (Some(repetition), Status::Complete) = (&mut self.repetition, status) {
+            let (document, _) = bytes.split_at(bytes.len() - rest.len());
+            repetition.missed(self.paths, document);
+        }
+        rest
+    }
+
+    fn read_document<'a>(
+        &mut self,
         mut bytes: &'a [u8],
         on: &mut impl FnMut(T, Value<'_>),
     ) -> &'a [u8] {
@@ -104,7 +131,7 @@ impl<T: Copy> PathReader<T> {
     }
 
     fn read(&mut self, bytes: &[u8], on: &mut impl FnMut(T, Value<'_>)) -> Status {
-        let rest = self.feed_document(bytes, on);
+        let rest = self.read_document(bytes, on);
         if !rest
             .iter()
             .all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))

@@ -35,6 +35,11 @@ impl<T> Default for Repetition<T> {
 }
 
 impl<T: Copy> Repetition<T> {
+    /// Whether there is a shape to compare documents with.
+    pub(super) fn is_learned(&self) -> bool {
+        self.shape.is_some()
+    }
+
     /// Reads a document that is complete and of the shape. False for any other, of which nothing
     /// has been passed on.
     pub(super) fn read(

@@ -555,6 +555,27 @@ proptest! {
         prop_assert_eq!(repeated, alone);
     }
 
+    /// What is behind each is left alone, be it on the same line or on the next one.
+    #[test]
+    fn bare_documents_that_nearly_repeat_are_read_like_any_other(
+        tree in tree(),
+        numbers in prop::collection::vec(any::<u8>(), 1..8),
+        behind in prop::sample::select(vec!["", "\n", "\r\n", " \n", "\u{c}", "{}", "\n{}", ",x", "\n\n[1]"]),
+    ) {
+        let document = |number: &u8| format!("{{\"a\":{number},\"x\":{tree}}}{behind}");
+        let read = |reader: &mut PathReader<&'static str>, text: &str| {
+            let mut seen = Vec::new();
+            let rest = reader.feed_document(text.as_bytes(), &mut |path, value| seen.push(show(path, value)));
+            (seen, String::from_utf8_lossy(rest).into_owned(), reader.status())
+        };
+        let mut of_stream = PathReader::new(&PATHS);
+        for text in numbers.iter().map(document) {
+            of_stream.reset();
+            let alone = read(&mut PathReader::new(&PATHS), &text);
+            prop_assert_eq!(read(&mut of_stream, &text), alone);
+        }
+    }
+
     #[test]
     fn judges_any_tokens_as_serde_json_does(
         tokens in prop::collection::vec(prop::sample::select(vec!["{", "}", "[", "]", ",", ":", "\"a\"", "1", "0", "-", ".", "e", "true", "null", " ", "\"\\n\""]), 0..12),

@@ -141,6 +141,7 @@ fn turns_are_counted_by_how_they_ended_and_in_which_conversation() {
             duration: Duration::from_secs(1),
             time_to_first_chunk: None,
             calls: 1,
+            tool_calls: None,
             tokens: 1,
             cost: None,
             trace: None,

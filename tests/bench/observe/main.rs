@@ -4,8 +4,13 @@
 //! `scripts/bench.sh observe [FILTER]`. Criterion keeps the figures of the last run below
 //! `target/criterion` and tells the change.
 
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
 #![allow(missing_docs, reason = "a benchmark has no readers from outside")]
+
+mod dialects;
+#[path = "../../wire.rs"]
+#[allow(dead_code, reason = "a benchmark uses a part of it")]
+mod wire;
 
 use std::hint::black_box;
 use std::io::Write as _;
@@ -19,7 +24,7 @@ use gravimeter::observe::json::{PathReader, Paths, Status};
 use gravimeter::observe::memory::Memory;
 use gravimeter::observe::sse::{SseEvents, SseScanner};
 
-criterion_group!(benches, sse, json, json_stream, gzip);
+criterion_group!(benches, sse, json, json_stream, gzip, dialects::dialects);
 criterion_main!(benches);
 
 /// What a relay reads at once.

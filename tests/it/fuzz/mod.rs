@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use gravimeter::cascade::fuzz::{fuzz_differences, fuzz_documents, fuzz_frames};
 use gravimeter::config::fuzz::fuzz_config;
-use gravimeter::dialect::fuzz::fuzz_dialects;
+use gravimeter::dialect::fuzz::{fuzz_dialects, fuzz_sessions};
 use gravimeter::ledger::fuzz::fuzz_ledger;
 use gravimeter::observe::Alpn;
 use gravimeter::observe::fuzz::{
@@ -21,7 +21,7 @@ use gravimeter::tls::hello::fuzz::fuzz_client_hello;
 /// A reader, by the name of its target, and inputs to begin with.
 type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
-const TARGETS: [Target; 13] = [
+const TARGETS: [Target; 14] = [
     ("client_hello", fuzz_client_hello, seeds::client_hello),
     ("config", fuzz_config, seeds::config),
     ("dialects", fuzz_dialects, seeds::dialects),
@@ -41,6 +41,7 @@ const TARGETS: [Target; 13] = [
     ),
     ("json", fuzz_json, seeds::json),
     ("ledger", fuzz_ledger, seeds::ledger),
+    ("sessions", fuzz_sessions, seeds::sessions),
     ("sse", fuzz_sse, seeds::sse),
     ("web_socket", fuzz_web_socket, seeds::web_socket),
 ];

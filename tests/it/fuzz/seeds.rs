@@ -1,6 +1,7 @@
 //! Inputs to begin with: the recordings and configurations of `tests/fixtures`, and small ones of
 //! what no fixture holds.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use gravimeter::cascade::proto::reactive_component_pb::singular_value::Value;
 use gravimeter::cascade::proto::reactive_component_pb::{
     FieldDiff, MapDiff, MapKeyDiff, MessageDiff, RepeatedDiff, SingularValue, map_key_diff,
 };
+use gravimeter::dialect::fuzz::HOSTS;
 use prost::Message as _;
 
 use crate::kit::agent::Agent;
@@ -118,18 +120,58 @@ pub fn ledger() -> Vec<Vec<u8>> {
     each.chain([rows.join("\n").into_bytes()]).collect()
 }
 
+/// Each recorded exchange at its own host or, where no choice stands for that, at one that could be
+/// anybody's, in pieces of many sizes.
 pub fn dialects() -> Vec<Vec<u8>> {
-    let input = |((request, response), choice): ((Vec<u8>, Vec<u8>), u8)| {
+    let exchanges = exchanges().into_iter().zip(0..);
+    let input = |((request, response), number): ((Vec<u8>, Vec<u8>), usize)| {
         let split = u16::try_from(request.len())
             .expect("a short request")
             .to_be_bytes();
-        [&[choice], &split[..], &request, &response].concat()
+        [
+            &[host_of(&request, number)],
+            &split[..],
+            &request,
+            &response,
+        ]
+        .concat()
     };
-    exchanges()
-        .into_iter()
-        .zip((0..=255).cycle())
-        .map(input)
-        .collect()
+    exchanges.map(input).collect()
+}
+
+/// A byte that chooses the host of a request; the number chooses among those that do.
+fn host_of(request: &[u8], number: usize) -> u8 {
+    let request = String::from_utf8_lossy(request);
+    let named = |host: &&str| request.contains(&format!("\nHost: {host}"));
+    let own = HOSTS.iter().position(named).unwrap_or(HOSTS.len() - 1);
+    let turns = (usize::from(u8::MAX) + 1) / HOSTS.len();
+    u8::try_from(own + HOSTS.len() * (number % turns)).expect("a byte")
+}
+
+/// The turns of each recorded WebSocket.
+pub fn sessions() -> Vec<Vec<u8>> {
+    let session = |(folder, number): (PathBuf, usize)| {
+        let read = |name: &str| fs::read(folder.join(name)).expect("a fixture");
+        let (request, response) = (read("request.http"), read("response.http"));
+        let choice = host_of(&request, number);
+        let turns: Vec<BTreeMap<String, usize>> =
+            serde_json::from_slice(&read("turns.json")).expect("turns");
+        let (mut asked, mut answered) = (&request[..], &response[..]);
+        let mut input = vec![choice];
+        for (side, count) in turns.into_iter().flatten() {
+            let (from, direction) = match side.as_str() {
+                "request" => (&mut asked, 0),
+                _ => (&mut answered, 1),
+            };
+            let bytes;
+            (bytes, *from) = from.split_at(count);
+            input.extend(pieces(bytes, direction));
+        }
+        input
+    };
+    let folders = fixtures("websocket").into_iter();
+    let folders = folders.filter(|path| path.is_dir()).zip(0..);
+    folders.map(session).collect()
 }
 
 pub fn sse() -> Vec<Vec<u8>> {
@@ -217,13 +259,15 @@ pub fn http2() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Both directions in pieces, each behind a byte with its direction and its length.
+/// Both directions in pieces, one after the other.
 fn controlled(sent: &[u8], received: &[u8]) -> Vec<u8> {
-    let pieces = |bytes: &[u8], direction: u8| -> Vec<u8> {
-        let piece = |piece: &[u8]| [&[(piece.len() as u8) << 1 | direction], piece].concat();
-        bytes.chunks(127).flat_map(piece).collect()
-    };
     [pieces(sent, 0), pieces(received, 1)].concat()
+}
+
+/// Pieces of one direction, each behind a byte with its direction and its length.
+fn pieces(bytes: &[u8], direction: u8) -> Vec<u8> {
+    let piece = |piece: &[u8]| [&[(piece.len() as u8) << 1 | direction], piece].concat();
+    bytes.chunks(127).flat_map(piece).collect()
 }
 
 pub fn documents() -> Vec<Vec<u8>> {

@@ -119,6 +119,7 @@ pub fn run(trace: TraceContext) -> CascadeRun {
         duration: Duration::from_secs(3),
         time_to_first_chunk: None,
         calls: 2,
+        tool_calls: None,
         tokens: 230,
         cost: None,
         trace: Some(trace),

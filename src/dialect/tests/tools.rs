@@ -1,0 +1,83 @@
+//! How many calls of tools an answer asks its agent for.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::record::Fact;
+
+/// What an answer with these documents asks for, as events or as a single document.
+fn tool_calls(path: &str, documents: &[&str]) -> u32 {
+    let facts = Arc::new(Facts::default());
+    let observers = Observers {
+        record: Arc::clone(&facts) as Arc<dyn Record>,
+        memory: Memory::default(),
+    };
+    let mut observer = observers.open(connection("api.example.com", Alpn::Http1));
+    let body = match documents {
+        [document] => (*document).to_owned(),
+        events => events
+            .iter()
+            .map(|event| format!("data: {event}\n\n"))
+            .collect(),
+    };
+    let kind = match documents {
+        [_] => "application/json",
+        _ => "text/event-stream",
+    };
+    let request =
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{{\"model\":\"m\"}}");
+    let response = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let at = Instant::now();
+    observer.bytes(Direction::ToProvider, request.as_bytes(), at);
+    observer.bytes(Direction::ToAgent, response.as_bytes(), at);
+    observer.end(End::Closed, at);
+    let call = facts.taken().into_iter().find_map(|fact| match fact {
+        Fact::Call(call) => Some(call),
+        _ => None,
+    });
+    call.expect("a call").turn.tool_calls
+}
+
+const BASH: &str = r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"Bash","input":{}}}"#;
+const SEARCH: &str = r#"{"type":"content_block_start","content_block":{"type":"server_tool_use","name":"web_search"}}"#;
+const TEXT: &str = r#"{"type":"content_block_start","content_block":{"type":"text","text":"{\"type\":\"tool_use\"}"}}"#;
+
+#[test]
+fn blocks_of_a_message_ask_for_tools() {
+    let of = |documents: &[&str]| tool_calls("/v1/messages", documents);
+    let stop = r#"{"type":"message_stop"}"#;
+    assert_eq!(of(&[TEXT, BASH, SEARCH, BASH, stop]), 2);
+    assert_eq!(of(&[TEXT, SEARCH, stop]), 0, "the provider searches itself");
+    let whole = r#"{"type":"message","content":[{"type":"text","text":"x"},{"type":"tool_use","id":"t","input":{"type":"tool_use"}},
+        {"type":"tool_use"},{"type":"server_tool_use"}],"stop_reason":"tool_use"}"#;
+    assert_eq!(of(&[whole]), 2);
+}
+
+#[test]
+fn items_of_a_response_ask_for_tools_however_often_they_are_shown() {
+    let of = |documents: &[&str]| tool_calls("/v1/responses", documents);
+    let item = |event: &str, kind: &str| {
+        format!(r#"{{"type":"response.output_item.{event}","item":{{"type":"{kind}"}}}}"#)
+    };
+    let last = |items: &str| {
+        format!(
+            r#"{{"type":"response.completed","response":{{"status":"completed","output":[{items}]}}}}"#
+        )
+    };
+    let (begun, done) = (
+        item("added", "function_call"),
+        item("done", "function_call"),
+    );
+    let custom = item("done", "custom_tool_call");
+    let search = item("done", "web_search_call");
+    let all = r#"{"type":"function_call"},{"type":"message"},{"type":"custom_tool_call"},{"type":"web_search_call"}"#;
+    assert_eq!(of(&[&begun, &done, &custom, &search, &last(all)]), 2);
+    assert_eq!(of(&[&begun, &done, &custom, &last("")]), 2, "not repeated");
+    assert_eq!(of(&[&begun, &last(all)]), 2, "only at the end");
+    assert_eq!(of(&[&search, &last("")]), 0, "the provider searches itself");
+    let whole = format!(r#"{{"object":"response","status":"completed","output":[{all}]}}"#);
+    assert_eq!(of(&[&whole]), 2);
+}
