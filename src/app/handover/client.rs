@@ -19,7 +19,7 @@ use crate::relay::Untrusting;
 
 /// A session that a service observes.
 #[derive(Debug)]
-pub(in crate::app) struct Handed {
+pub(in crate::app) struct Handover {
     /// The certificate of the service's CA, as PEM.
     pub(in crate::app) ca: String,
     said: BufReader<OwnedReadHalf>,
@@ -62,7 +62,7 @@ pub(in crate::app) async fn offer(
     redirect: usize,
     programs: &[ProgramPattern],
     untrusting: Untrusting,
-) -> Result<Handed, OfferError> {
+) -> Result<Handover, OfferError> {
     let offer = Offer::new(session, redirect, programs, untrusting);
     let asked = async {
         let stream = UnixStream::connect(socket).await?;
@@ -75,7 +75,7 @@ pub(in crate::app) async fn offer(
         send(&mut to, &FromRun::Offer(offer)).await?;
         let (mut said, mut line) = (BufReader::new(said), Vec::new());
         match receive(&mut said, &mut line).await {
-            Some(FromService::Accepted { ca }) => Ok(Handed { ca, said, line, to }),
+            Some(FromService::Accepted { ca }) => Ok(Handover { ca, said, line, to }),
             Some(FromService::Refused { why }) => Err(OfferError::Refused(why)),
             _ => Err(OfferError::Silent(io::ErrorKind::UnexpectedEof.into())),
         }
@@ -85,9 +85,9 @@ pub(in crate::app) async fn offer(
         .unwrap_or_else(|_| Err(OfferError::Silent(io::ErrorKind::TimedOut.into())))
 }
 
-impl Handed {
+impl Handover {
     /// Tells as which process the program runs. A service that is gone by now is noticed by
-    /// [`Handed::lost`].
+    /// [`Handover::lost`].
     pub(in crate::app) async fn started(&mut self, pid: u32) {
         let _ = send(&mut self.to, &FromRun::Started { pid }).await;
     }

@@ -24,7 +24,7 @@ use super::parts::TrafficParts;
 use super::{Error, Tasks};
 use crate::config::Config;
 
-pub(super) use client::{Handed, OfferError, offer};
+pub(super) use client::{Handover, OfferError, offer};
 pub(super) use message::Ended;
 pub(crate) use message::Summary;
 

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use super::scope::Way;
 use crate::app::cascades::ServerSearch;
-use crate::app::handover::{Ended, Handed, OfferError, Summary, offer};
+use crate::app::handover::{Ended, Handover, OfferError, Summary, offer};
 use crate::app::parts::recorded;
 use crate::app::{Activation, App, Error, Surroundings};
 use crate::config::Config;
@@ -48,7 +48,7 @@ pub(super) struct Observation {
 }
 
 enum By {
-    Service(Handed),
+    Service(Handover),
     Own(Box<Own>),
     /// Nobody: every connection is refused.
     Nobody,
@@ -240,7 +240,7 @@ impl Observation {
 }
 
 /// Hands the session over to a service.
-async fn hand_over(plan: &Plan) -> Result<Handed, OfferError> {
+async fn hand_over(plan: &Plan) -> Result<Handover, OfferError> {
     let Some(socket) = &plan.socket else {
         return Err(OfferError::Absent);
     };

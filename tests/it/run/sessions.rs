@@ -21,7 +21,7 @@ impl Stage {
         let folder = self.home().join(".config/gravimeter");
         fs::create_dir_all(&folder).expect("a folder");
         let text = format!(
-            "[web]\nlisten = \"off\"\nsocket = {:?}\n[capture]\nlisten = [\"127.0.0.1:0\"]\nconnect_listen = \"off\"\n\
+            "[web]\nlisten = \"off\"\nsocket = {:?}\n[capture]\nlisten = [\"127.0.0.1:0\"]\nconnect_listen = \"127.0.0.1:0\"\n\
              [upstream]\nextra_roots = [{:?}]\nresolve = {{ {:?} = {:?} }}\n",
             self.home().join("web.sock"),
             self.path("root.pem"),
