@@ -98,12 +98,14 @@ impl Pty {
 
     /// Waits until a terminal of that size displays something.
     pub async fn displays(&self, wanted: &str, rows: u16, columns: u16) {
-        let displayed = async || self.display(rows, columns).contains(wanted).then_some(());
-        tokio::select! {
-            () = until(displayed) => {}
-            () = tokio::time::sleep(PATIENCE) => {
-                panic!("{wanted:?} is not displayed: {}", self.display(rows, columns))
-            }
+        let deadline = Instant::now() + PATIENCE;
+        while !self.display(rows, columns).contains(wanted) {
+            assert!(
+                Instant::now() < deadline,
+                "{wanted:?} is not displayed: {}",
+                self.display(rows, columns)
+            );
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
