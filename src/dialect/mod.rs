@@ -186,29 +186,39 @@ fn provider_of(host: &Host) -> Option<Provider> {
 
 /// The header fields and query parameters that all dialects together read.
 fn listed() -> Listed {
-    static LISTED: LazyLock<(Vec<&str>, Vec<&str>, Vec<Reduced>, Vec<&str>)> =
-        LazyLock::new(|| {
-            let (mut fields, mut endings, mut query) = (Vec::new(), Vec::new(), Vec::new());
-            let mut reduced = Vec::new();
-            for dialect in DIALECTS {
-                fields.extend(dialect.listed.fields);
-                fields.extend(dialect.limits.fields());
-                endings.extend(dialect.listed.endings);
-                endings.extend(dialect.limits.plan_endings);
-                reduced.extend(dialect.listed.reduced.iter().copied());
-                query.extend(dialect.listed.query);
-            }
-            for names in [&mut fields, &mut endings, &mut query] {
-                names.sort_unstable();
-                names.dedup();
-            }
-            (fields, endings, reduced, query)
-        });
-    let (fields, endings, reduced, query) = &*LISTED;
+    static LISTED: LazyLock<ListedByAll> = LazyLock::new(ListedByAll::collect);
     Listed {
-        fields,
-        endings,
-        reduced,
-        query,
+        fields: &LISTED.fields,
+        endings: &LISTED.endings,
+        reduced: &LISTED.reduced,
+        query: &LISTED.query,
+    }
+}
+
+/// What all dialects list.
+#[derive(Default)]
+struct ListedByAll {
+    fields: Vec<&'static str>,
+    endings: Vec<&'static str>,
+    reduced: Vec<Reduced>,
+    query: Vec<&'static str>,
+}
+
+impl ListedByAll {
+    fn collect() -> Self {
+        let mut all = Self::default();
+        for dialect in DIALECTS {
+            all.fields.extend(dialect.listed.fields);
+            all.fields.extend(dialect.limits.fields());
+            all.endings.extend(dialect.listed.endings);
+            all.endings.extend(dialect.limits.plan_endings);
+            all.reduced.extend(dialect.listed.reduced.iter().copied());
+            all.query.extend(dialect.listed.query);
+        }
+        for names in [&mut all.fields, &mut all.endings, &mut all.query] {
+            names.sort_unstable();
+            names.dedup();
+        }
+        all
     }
 }

@@ -114,16 +114,15 @@ impl Served {
         let is_told = send(&mut to, &accepted).await.is_ok();
         let (mut said, mut line) = (BufReader::new(said), Vec::new());
         let mut ended = None;
-        while is_told {
-            let next = receive(&mut said, &mut line);
-            match tasks.stopping().run_until_cancelled(next).await {
-                Some(Some(FromRun::Started { pid })) => self.started(pid),
-                Some(Some(FromRun::Ended(how))) => {
-                    ended = Some(how);
-                    break;
+        if is_told {
+            ended = loop {
+                let next = receive(&mut said, &mut line);
+                match tasks.stopping().run_until_cancelled(next).await {
+                    Some(Some(FromRun::Started { pid })) => self.started(pid),
+                    Some(Some(FromRun::Ended(how))) => break Some(how),
+                    _ => break None,
                 }
-                _ => break,
-            }
+            };
         }
         if ended.is_none() && tasks.stopping().is_cancelled() {
             // `run` learns at once that nobody accepts any more; what is open may end in peace.

@@ -95,8 +95,8 @@ proptest! {
                 Next::Passes => stage.tick(now),
             }
         }
-        let last = stage.turns.lose(Some(ALL));
-        stage.facts.extend(last);
+        let end = stage.at(now);
+        stage.turns.lose(&mut Emitter::new(&mut stage.facts, Some(ALL), end));
 
         let is_open = stage.facts.iter().fold(false, |is_open, fact| match fact {
             Fact::RunStarted(_) => {
