@@ -302,11 +302,14 @@ async fn what_takes_long_to_look_at_is_passed_on_at_once_and_looked_at_in_turns(
     assert_eq!(told, ["ToProvider closed", "ToAgent closed", "Closed"]);
 }
 
+/// What an observer was shown, piece by piece.
+type Seen = Vec<(Direction, Vec<u8>)>;
+
 /// Reads at most a hundred bytes at once, and nothing every third time, as if it were still busy with
 /// those before.
 #[derive(Default)]
 struct Hesitant {
-    seen: Arc<Mutex<Vec<(Direction, Vec<u8>)>>>,
+    seen: Arc<Mutex<Seen>>,
     calls: usize,
 }
 

@@ -17,7 +17,7 @@ use gravimeter::export::{self, Metrics};
 use gravimeter::ledger::Ledger;
 use gravimeter::observe::memory::Memory;
 use gravimeter::observe::{Alpn, Connection, Direction, OpenObserver as _};
-use gravimeter::record::{FanOut, Host, Models, Record, Sink};
+use gravimeter::record::{ConnectionCaller, FanOut, Host, Models, Record, Sink};
 use serde_json::{Value, json};
 
 use crate::wire::{COMPRESSED, FINAL, TEXT, deflated, event_stream_event, web_socket_frame};
@@ -85,6 +85,7 @@ impl Stream {
             opened_at: SystemTime::now(),
             port: 443,
             setup: None,
+            caller: ConnectionCaller::default(),
         });
         for (direction, bytes) in &self.opening {
             observer.bytes(*direction, bytes, Instant::now());
