@@ -32,7 +32,7 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// The bundle that an earlier [`write`] has left at `path`.
+    /// The bundle that an earlier [`write()`] has left at `path`.
     ///
     /// # Errors
     /// When one of its files cannot be read.

@@ -12,11 +12,11 @@ pub(crate) fn calls_and_subagents(route: Route) {
     let run = Run::start(route);
     let codings = [Coding::Brotli, Coding::Gzip, Coding::Zstd];
     let mut all_work = Vec::new();
-    for (coding, prompt, expected, runs) in [
-        (codings[0], "say hello", 1, 1),
-        (codings[1], USE_TOOL, 2, 1),
+    for (coding, prompt, expected, runs, may_rest) in [
+        (codings[0], "say hello", 1, 1, false),
+        (codings[1], USE_TOOL, 2, 1, false),
         // The subagent works in the background, and its end is one more turn.
-        (codings[2], USE_SUBAGENT, 4, 2),
+        (codings[2], USE_SUBAGENT, 4, 2, true),
     ] {
         let setting = Setting {
             coding,
@@ -30,6 +30,7 @@ pub(crate) fn calls_and_subagents(route: Route) {
             conversation: said["session_id"].as_str().expect("a session").to_owned(),
             calls,
             runs,
+            may_rest,
         };
         work.check();
         all_work.push(work);

@@ -85,6 +85,7 @@ fn work(run: &Run, setting: Setting, prompt: &str, expected: usize, options: &[S
         conversation: thread.as_str().expect("an id").to_owned(),
         calls: calls.clone(),
         runs: 1,
+        may_rest: false,
     };
     work.check();
 

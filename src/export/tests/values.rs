@@ -282,11 +282,13 @@ fn exported() -> BTreeMap<(String, String), BTreeSet<String>> {
         let metric = histogram.unwrap_or(sample);
         for (label, value) in labels {
             let is_build = metric == "gravimeter_build_info";
-            // An empty value is that of a label that is absent.
-            if !OPEN.contains(&label.as_str()) && !is_build && !value.is_empty() {
-                let of = (label.clone(), metric.to_owned());
-                exported.entry(of).or_default().insert(value.clone());
+            if OPEN.contains(&label.as_str()) || is_build {
+                continue;
             }
+            let of = (label.clone(), metric.to_owned());
+            let values = exported.entry(of).or_default();
+            // An empty value is that of a label that is absent.
+            values.extend(Some(value.clone()).filter(|value| !value.is_empty()));
         }
     }
     exported

@@ -2,7 +2,7 @@
 //! soon as they can be decoded.
 //!
 //! Nothing is kept but the windows of the codings, from the shared memory budget, and only until the
-//! data end or the body is no longer needed. Decoding pauses at a [`DecodeLimit`] and goes on when
+//! data end or the body is no longer needed. Decoding pauses at a `DecodeLimit` and goes on when
 //! the bytes that it has left unread come again. A body that unpacks to more than the budget, at a
 //! ratio that no answer has, or with a larger window than there is room for, is given up; the
 //! traffic has passed already.
@@ -98,7 +98,7 @@ impl Decoder {
     /// Decodes the next bytes of the body and passes the decoded bytes to `out`, in pieces.
     ///
     /// # Errors
-    /// As [`Decoder::feed_some`].
+    /// As `Decoder::feed_some`.
     pub fn feed(
         &mut self,
         mut bytes: &[u8],
