@@ -12,6 +12,7 @@ mod number;
 mod paths;
 mod scalar;
 mod shape;
+mod state;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -23,6 +24,7 @@ use number::Number;
 use paths::NodeId;
 pub use paths::Paths;
 use shape::Repetition;
+use state::{Level, Literal, State};
 use text::{Escape, InvalidEscape, Text};
 pub use value::{Status, Value};
 
@@ -372,55 +374,3 @@ pub const MAX_DEPTH: usize = 128;
 /// Longest text of a string, key or number that is kept, in bytes. The longest identifiers have 96,
 /// and no more of a prompt or completion should ever stay here.
 pub const MAX_TEXT_BYTES: usize = 256;
-
-#[derive(Debug, Clone, Copy)]
-struct Level {
-    /// The container's own place, when a path leads to it or through it.
-    node: Option<NodeId>,
-    array: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum State {
-    /// Before a value; `close` where the array may end instead.
-    Value {
-        close: bool,
-    },
-    /// Before a key; `close` where the object may end instead.
-    Key {
-        close: bool,
-    },
-    Colon,
-    /// After a value.
-    After,
-    /// Inside a key or a value.
-    String {
-        key: bool,
-        escape: Option<Escape>,
-    },
-    Number(Number),
-    /// Inside a literal, so many bytes in.
-    Literal(Literal, usize),
-    Malformed,
-}
-
-impl State {
-    const START: Self = Self::Value { close: false };
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Literal {
-    False,
-    Null,
-    True,
-}
-
-impl Literal {
-    fn parts(self) -> (&'static [u8], Value<'static>) {
-        match self {
-            Self::False => (b"false", Value::Bool(false)),
-            Self::Null => (b"null", Value::Null),
-            Self::True => (b"true", Value::Bool(true)),
-        }
-    }
-}

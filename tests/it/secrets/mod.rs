@@ -348,7 +348,7 @@ fn files(folder: &Path, words: &mut Vec<(String, Vec<u8>)>) {
         let (path, name) = (entry.path(), entry.path().display().to_string());
         if path.is_dir() {
             files(&path, words);
-        } else {
+        } else if path.is_file() {
             words.push((name.clone(), fs::read(&path).expect("a file")));
         }
         words.push(("a name of a file".to_owned(), name.into_bytes()));

@@ -17,7 +17,7 @@ use crate::demo::tally::Tokens;
 
 /// The open sockets, by thread.
 #[derive(Default)]
-pub(super) struct Threads(BTreeMap<String, Thread>);
+pub(super) struct OpenSockets(BTreeMap<String, Thread>);
 
 /// The socket of a thread, and what the provider knows of its history.
 struct Thread {
@@ -28,7 +28,7 @@ struct Thread {
     known: usize,
 }
 
-impl Threads {
+impl OpenSockets {
     /// Closes the socket of a thread that is over.
     pub(super) async fn close(&mut self, thread: &str) {
         if let Some(thread) = self.0.remove(thread) {
@@ -58,7 +58,7 @@ pub(super) fn result(call: &str) -> Value {
 pub(super) async fn ask(coder: &mut Coder, speaker: &Speaker<'_>, history: &[Value]) -> Asked {
     let id = speaker.subagent.unwrap_or(speaker.session);
     // A thread whose socket breaks is opened anew, with all of its history.
-    let thread = match coder.threads.0.remove(id) {
+    let thread = match coder.sockets.0.remove(id) {
         Some(open) => Some(open),
         None => open(coder, speaker).await,
     };
@@ -86,7 +86,7 @@ pub(super) async fn ask(coder: &mut Coder, speaker: &Speaker<'_>, history: &[Val
         thread.known = history.len() + reply.content.len();
         thread.previous = reply.response.clone().unwrap_or_default();
     }
-    coder.threads.0.insert(id.to_owned(), thread);
+    coder.sockets.0.insert(id.to_owned(), thread);
     asked
 }
 

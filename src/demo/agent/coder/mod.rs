@@ -28,7 +28,7 @@ use super::provider_client::ProviderClient;
 use super::{AgentOptions, Log, Outcome};
 use crate::demo::tally::Tokens;
 use crate::demo::{ANTHROPIC_HOST, CHATGPT_HOST};
-use codex::Threads;
+use codex::OpenSockets;
 
 /// An agent of the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub(super) struct Coder {
     store: Arc<Store>,
     shutdown: CancellationToken,
     /// Of Codex alone.
-    threads: Threads,
+    sockets: OpenSockets,
 }
 
 /// A conversation.
@@ -134,7 +134,7 @@ impl Coder {
             options,
             store,
             shutdown,
-            threads: Threads::default(),
+            sockets: OpenSockets::default(),
         }
     }
 
@@ -152,14 +152,14 @@ impl Coder {
         let mut round = 0;
         while options.rounds.is_none_or(|rounds| round < rounds) {
             if round > 0 && round % options.cascade_rounds.max(1) == 0 {
-                self.threads.close_all().await;
+                self.sockets.close_all().await;
                 session = self.session();
             }
             self.turn(&mut session).await;
             round += 1;
             sleep(Duration::from_millis(options.pause_ms)).await;
         }
-        self.threads.close_all().await;
+        self.sockets.close_all().await;
     }
 
     fn session(&mut self) -> Session {
@@ -187,7 +187,7 @@ impl Coder {
         let mut spent = Spent::default();
         if !self.work(&speaker, &mut session.history, &mut spent).await {
             // Whatever broke is counted; the conversation cannot go on.
-            self.threads.close_all().await;
+            self.sockets.close_all().await;
             session.id = uuid(&mut self.rng);
             session.history.clear();
             return;
@@ -249,7 +249,7 @@ impl Coder {
         };
         let mut history = vec![self.message("Look for what is known of it.")];
         let is_done = self.work(&speaker, &mut history, spent).await;
-        self.threads.close(&id).await;
+        self.sockets.close(&id).await;
         is_done
     }
 
