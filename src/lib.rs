@@ -1,7 +1,7 @@
 //! Gravimeter: see what an AI agent really spends, without touching a byte of its traffic.
 //!
 //! This page is the codemap. Rooms have ranks; a room uses only rooms of a lower rank, and
-//! `tests/it/house.rs` enforces it.
+//! `tests/it/structure.rs` enforces it.
 //!
 //! | rank | room | what enters | what leaves | what it never does |
 //! |---|---|---|---|---|

@@ -2,7 +2,7 @@
 //! share this file.
 //!
 //! A test that lacks something calls [`skip`] and returns; no other code reports or decides on
-//! skips (`tests/it/house.rs`). Under plain `cargo test` a line on standard error says what was
+//! skips (`tests/it/structure.rs`). Under plain `cargo test` a line on standard error says what was
 //! skipped and why, although the test passes. `scripts/test.sh` names a file in [`SKIPS_FILE`],
 //! adds up what the tests write there, and prints it at its end. In such a run, and wherever `CI`
 //! is set, a test fails instead when [`MAY_SKIP`] does not list it.

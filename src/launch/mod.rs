@@ -123,7 +123,7 @@ pub enum LaunchError {
     Exec(String),
     /// It did not stay up.
     #[error(
-        "the agent did not stay up, although it was started again {restarts} times (last: {last}): \
+        "the agent did not stay up (starts after the first: {restarts}; the last end: {last}): \
          --agent.log_output true shows what it prints"
     )]
     GaveUp {

@@ -6,7 +6,7 @@
 //! nothing of prompts and answers. No fact waits for the disk: those that there is no room for are
 //! counted.
 //!
-//! The parts have ranks, and a part uses only those of a lower rank; `tests/it/house.rs` enforces
+//! The parts have ranks, and a part uses only those of a lower rank; `tests/it/structure.rs` enforces
 //! it. `memory` (0) has what is kept in memory, `file` (1) the file and its sums, `answers` (2) the
 //! shapes of the answers.
 

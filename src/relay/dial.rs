@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_override_names_the_address_but_never_the_house() {
+    async fn an_override_names_the_address_but_never_gravimeter() {
         let guard = LoopGuard::new(vec![at("127.0.0.1:8742")], false);
         let (host, destination) = name("api.example.com");
         let mut overrides = HashMap::from([((host.clone(), 443), at("127.0.0.1:9000"))]);

@@ -43,7 +43,7 @@ pub(super) fn answers() -> Answers {
                "read_at": "2026-11-23T11:59:58Z"}]}"#,
     ];
     let sessions = r#"{"sessions": [
-          {"id": "s1", "state": "running", "program": "claude", "repository": "github.com/ann/house", "branch": "main",
+          {"id": "s1", "state": "running", "program": "claude", "repository": "github.com/ann/gravimeter", "branch": "main",
            "started_at": "2026-11-23T10:00:00Z", "usage": {"calls": 12, "total_tokens": 99, "cost_usd": 4.5, "unpriced_calls": 0}},
           {"id": "s2", "state": "ended", "program": "codex", "started_at": "2026-11-22T10:00:00Z",
            "ended_at": "2026-11-22T11:00:00Z", "usage": {"calls": 2, "total_tokens": 20, "cost_usd": 9.5, "unpriced_calls": 0}}]}"#;
@@ -123,7 +123,7 @@ fn eighty_columns_have_what_matters() {
     let shown = screen(&state, 80, 24);
     let expected = [
         "REPOSITORY            PROGRAM  STATE    STARTED     BRANCH  CALLS  TOKENS     COST",
-        "github.com/ann/house  claude   running  10:00:00    main       12      99  $4.5000",
+        "github.com/ann/gravimeter  claude   running  10:00:00    main       12      99  $4.5000",
         "-                     codex    ended    2026-11-22  -           2      20  $9.5000",
     ];
     assert_eq!(screen(&state, 120, 24)[5..8], expected, "{shown:#?}");

@@ -36,13 +36,13 @@ pub async fn run(stage: &Stage, options: &Options) {
         "calls of 20 events, {} at once, {} s each",
         FAST.at_once, options.call_seconds
     ));
-    row("", &["calls/s", "of direct", "house cpu us/call"]);
+    row("", &["calls/s", "of direct", "gravimeter cpu us/call"]);
     for load in [Load::Http1, Load::Http2] {
         let (time, name) = (Duration::from_secs(options.call_seconds), load.name());
         let direct = calls(&stage.direct, load, FAST, time).await;
-        let before = stage.house.cpu();
+        let before = stage.gravimeter.cpu();
         let relayed = calls(&stage.relayed, load, FAST, time).await;
-        let cpu = (stage.house.cpu() - before).as_micros() as f64 / relayed.count as f64;
+        let cpu = (stage.gravimeter.cpu() - before).as_micros() as f64 / relayed.count as f64;
         row(
             &format!("direct  {name}"),
             &[&format!("{:.0}", direct.rate()), "1.00", "-"],
@@ -144,14 +144,14 @@ pub async fn download(stage: &Stage) {
     row("", &["MB/s", "of direct", "cpu s/GB", "rss growth MiB"]);
     let direct = gibibyte(&stage.direct).await;
     row("direct", &[&format!("{direct:.0}"), "1.00", "-", "-"]);
-    let (cpu, rss) = (stage.house.cpu(), stage.house.rss());
+    let (cpu, rss) = (stage.gravimeter.cpu(), stage.gravimeter.rss());
     // One connection before, so that the growth is the download's own.
     let peak = Arc::new(AtomicU64::new(rss));
     let relayed = tokio::select! {
         rate = gibibyte(&stage.relayed) => rate,
         () = watch(stage, &peak) => unreachable!("watches until it is dropped"),
     };
-    let cost = (stage.house.cpu() - cpu).as_secs_f64() / (GIB as f64 / 1e9);
+    let cost = (stage.gravimeter.cpu() - cpu).as_secs_f64() / (GIB as f64 / 1e9);
     let growth = (peak.load(Ordering::Relaxed) - rss) as f64 / 1024.0;
     let ratio = format!("{:.2}", relayed / direct);
     row(
@@ -178,7 +178,7 @@ async fn gibibyte(agent: &Agent) -> f64 {
 
 async fn watch(stage: &Stage, peak: &AtomicU64) {
     loop {
-        peak.fetch_max(stage.house.rss(), Ordering::Relaxed);
+        peak.fetch_max(stage.gravimeter.rss(), Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -193,17 +193,17 @@ pub async fn scrape(stage: &Stage) {
         let request = request(false, &format!("gemini-bench-{model}"), "events=2");
         drain(sender.send_request(request).await.expect("an answer")).await;
     }
-    let cpu = stage.house.cpu();
+    let cpu = stage.gravimeter.cpu();
     let (mut times, mut bytes, mut series) = (Vec::new(), 0, 0);
     for _ in 0..SCRAPES {
         let start = Instant::now();
-        let page = get(stage.house.web).await;
+        let page = get(stage.gravimeter.web).await;
         times.push(start.elapsed().as_secs_f64() * 1000.0);
         bytes = page.len();
         series = page.lines().filter(|line| !line.starts_with('#')).count();
     }
     times.sort_by(f64::total_cmp);
-    let cpu = (stage.house.cpu() - cpu).as_secs_f64() * 1000.0 / SCRAPES as f64;
+    let cpu = (stage.gravimeter.cpu() - cpu).as_secs_f64() * 1000.0 / SCRAPES as f64;
     title(&format!("scrape of /metrics with {MODELS} models"));
     row("", &["p50 ms", "p99 ms", "cpu ms", "KiB", "series"]);
     let ms = |place: usize| format!("{:.1}", times[place]);

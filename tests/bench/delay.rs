@@ -37,9 +37,9 @@ pub async fn run(stage: &Stage, options: &Options) {
     );
     let direct = path(&stage.direct, options).await;
     show("direct", &direct, None);
-    let before = stage.house.cpu();
+    let before = stage.gravimeter.cpu();
     let relayed = path(&stage.relayed, options).await;
-    show("relayed", &relayed, Some(stage.house.cpu() - before));
+    show("relayed", &relayed, Some(stage.gravimeter.cpu() - before));
     let added = |share| format!("{:+.3}", relayed.at(share) - direct.at(share));
     row(
         "added",

@@ -21,21 +21,21 @@
 mod agent;
 mod calls;
 mod delay;
-mod house;
 mod ledger;
 mod memory;
 mod observers;
 mod peers;
 mod provider;
 mod run;
+mod running;
 #[path = "../skip.rs"]
 mod skip;
 mod statusline;
 mod traces;
 
 use agent::Agent;
-use house::House;
 use provider::Provider;
+use running::Gravimeter;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::task::TaskTracker;
 
@@ -51,7 +51,7 @@ pub struct Options {
 
 /// A provider, Gravimeter before it, and an agent on each path.
 pub struct Stage {
-    pub house: House,
+    pub gravimeter: Gravimeter,
     pub direct: Agent,
     pub relayed: Agent,
 }
@@ -59,16 +59,16 @@ pub struct Stage {
 impl Stage {
     async fn set(tasks: &TaskTracker) -> Self {
         let provider = Provider::start(tasks).await;
-        let house = House::start(&provider);
+        let gravimeter = Gravimeter::start(&provider);
         let direct = Agent::new(&provider.root_pem, provider.address, None, tasks);
         let relayed = Agent::new(
-            &house.bundle(),
+            &gravimeter.bundle(),
             provider.address,
-            Some(house.connect),
+            Some(gravimeter.connect),
             tasks,
         );
         Self {
-            house,
+            gravimeter,
             direct,
             relayed,
         }

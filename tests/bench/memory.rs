@@ -10,8 +10,8 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::Agent;
-use crate::house::House;
 use crate::provider::{BURST, Provider};
+use crate::running::Gravimeter;
 use crate::{Options, row, title};
 
 /// How many shake hands at the same time.
@@ -38,16 +38,16 @@ pub async fn run(options: &Options) {
 async fn measure(count: usize) {
     let tasks = TaskTracker::new();
     let provider = Provider::start(&tasks).await;
-    let house = House::start(&provider);
+    let gravimeter = Gravimeter::start(&provider);
     let agent = Agent::new(
-        &house.bundle(),
+        &gravimeter.bundle(),
         provider.address,
-        Some(house.connect),
+        Some(gravimeter.connect),
         &tasks,
     );
     // What the first connection sets up for all is not counted as theirs.
     drop(held(&agent).await);
-    let before = settled(&house).await;
+    let before = settled(&gravimeter).await;
 
     let mut streams = Vec::with_capacity(count);
     while streams.len() < count {
@@ -58,13 +58,13 @@ async fn measure(count: usize) {
         }
         streams.extend(opening.join_all().await);
     }
-    let idle = settled(&house).await;
+    let idle = settled(&gravimeter).await;
     provider.burst();
     for stream in &mut streams {
         let mut burst = vec![0; BURST];
         stream.read_exact(&mut burst).await.expect("a burst");
     }
-    let after = settled(&house).await;
+    let after = settled(&gravimeter).await;
     let each = |kib: u64| format!("{:.1}", kib.saturating_sub(before) as f64 / count as f64);
     let mib = |kib: u64| format!("{:.1}", kib as f64 / 1024.0);
     row(
@@ -92,10 +92,10 @@ pub async fn held(agent: &Agent) -> TlsStream<TcpStream> {
 }
 
 /// Resident memory once it no longer changes.
-async fn settled(house: &House) -> u64 {
+async fn settled(gravimeter: &Gravimeter) -> u64 {
     let mut last = 0;
     loop {
-        let now = house.rss();
+        let now = gravimeter.rss();
         if now == last {
             return now;
         }

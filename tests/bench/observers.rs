@@ -25,8 +25,8 @@ use gravimeter::tls::upstream::{self, Upstream};
 use tokio_util::task::TaskTracker;
 
 use crate::agent::{Agent, drain, request};
-use crate::house::cpu;
 use crate::provider::{HOST, Provider, event};
+use crate::running::cpu;
 use crate::{row, title};
 
 /// Looks at nothing.

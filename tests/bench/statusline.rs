@@ -14,7 +14,7 @@ pub fn run(stage: &Stage) {
     row("", &["p50", "p99", "most"]);
     let folder = tempfile::tempdir().expect("a folder");
     let state = folder.path().to_str().expect("UTF-8");
-    let url = format!("http://{}", stage.house.web);
+    let url = format!("http://{}", stage.gravimeter.web);
     let program = env!("CARGO_BIN_EXE_gravimeter");
     let of_exporter = [program, "statusline", "--url", &url];
     let of_nothing = [

@@ -18,14 +18,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::Agent;
 use crate::calls::{FAST, Load, calls, get};
-use crate::house::House;
 use crate::provider::Provider;
+use crate::running::Gravimeter;
 use crate::{Options, row, title};
 
-/// One house, and what it has done in each round.
+/// One Gravimeter, and what it has done in each round.
 struct Variant {
     name: &'static str,
-    house: House,
+    gravimeter: Gravimeter,
     agent: Agent,
     turns: Vec<Turn>,
 }
@@ -60,16 +60,16 @@ pub async fn run(options: &Options) {
     ]
     .map(|(name, flags)| {
         let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let house = House::with(&provider, &flags);
+        let gravimeter = Gravimeter::with(&provider, &flags);
         let agent = Agent::new(
-            &house.bundle(),
+            &gravimeter.bundle(),
             provider.address,
-            Some(house.connect),
+            Some(gravimeter.connect),
             &tasks,
         );
         Variant {
             name,
-            house,
+            gravimeter,
             agent,
             turns: Vec::new(),
         }
@@ -100,7 +100,7 @@ async fn measure(variants: &mut [Variant; 3], load: Load, rounds: usize) {
     for round in 0..rounds {
         for place in 0..variants.len() {
             let variant = &mut variants[(round + place) % 3];
-            let cpu = variant.house.cpu();
+            let cpu = variant.gravimeter.cpu();
             let done = calls(&variant.agent, load, FAST, Duration::from_secs(SECONDS)).await;
             variant.turns.push(Turn {
                 calls: done.count,
@@ -154,7 +154,7 @@ impl Variant {
             .iter()
             .skip(1)
             .map(|turn| turn.cpu)
-            .chain([self.house.cpu()]);
+            .chain([self.gravimeter.cpu()]);
         let turns = self.turns.iter().zip(ends);
         turns
             .map(|(turn, end)| (end - turn.cpu).as_micros() as f64 / turn.calls as f64)
@@ -182,7 +182,7 @@ fn median(values: &[f64]) -> f64 {
 
 /// Spans that were exported and that were lost so far.
 async fn spans(variant: &Variant) -> (f64, f64) {
-    let page = get(variant.house.web).await;
+    let page = get(variant.gravimeter.web).await;
     let sum = |metric: &str| {
         let values = page
             .lines()

@@ -4,7 +4,7 @@
 use gravimeter::observe::{Direction, End};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::kit::{House, read_all, read_some, reset_on_close, soon, write_pieces};
+use crate::kit::{Gravimeter, read_all, read_some, reset_on_close, soon, write_pieces};
 
 const EVENTS: usize = 6;
 
@@ -19,9 +19,9 @@ fn events(count: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_provider_that_breaks_off_after_any_event_is_passed_on_as_broken_off() {
-    let house = House::start().await;
+    let gravimeter = Gravimeter::start().await;
     for (count, reset) in (0..=EVENTS).flat_map(|count| [(count, false), (count, true)]) {
-        let (mut agent, mut provider) = house.pair().await;
+        let (mut agent, mut provider) = gravimeter.pair().await;
         write_pieces(&mut agent, b"ask", &[usize::MAX], false).await;
         read_some(&mut provider, 3).await;
         for index in 0..count {
@@ -41,19 +41,19 @@ async fn a_provider_that_breaks_off_after_any_event_is_passed_on_as_broken_off()
             "no close_notify after {count}"
         );
         drop(agent);
-        let seen = house.seen().await;
+        let seen = gravimeter.seen().await;
         assert_eq!(
             (seen.received, seen.end),
             (events(count), Some(End::ProviderGone))
         );
     }
-    house.close().await;
+    gravimeter.close().await;
 }
 
 #[tokio::test]
 async fn what_was_sent_before_a_truncation_arrives_though_the_agent_is_slow_and_still_writes() {
-    let house = House::start().await;
-    let (mut agent, mut provider) = house.pair().await;
+    let gravimeter = Gravimeter::start().await;
+    let (mut agent, mut provider) = gravimeter.pair().await;
     // Most of the answer waits in Gravimeter's socket when the provider is gone. The agent
     // acknowledges what it reads, as HTTP/2 does: closing over such bytes would reset the
     // connection and discard the rest.
@@ -83,14 +83,14 @@ async fn what_was_sent_before_a_truncation_arrives_though_the_agent_is_slow_and_
         (answer.len(), false),
         "bytes, and whether they end in order"
     );
-    house.close().await;
+    gravimeter.close().await;
 }
 
 #[tokio::test]
 async fn an_agent_that_breaks_off_after_any_event_is_passed_on_as_broken_off() {
-    let house = House::start().await;
+    let gravimeter = Gravimeter::start().await;
     for (count, reset) in (0..=EVENTS).flat_map(|count| [(count, false), (count, true)]) {
-        let (mut agent, mut provider) = house.pair().await;
+        let (mut agent, mut provider) = gravimeter.pair().await;
         for index in 0..count {
             write_pieces(&mut agent, &event(index), &[usize::MAX], false).await;
             assert_eq!(
@@ -108,16 +108,16 @@ async fn an_agent_that_breaks_off_after_any_event_is_passed_on_as_broken_off() {
             "no close_notify after {count}"
         );
         drop(provider);
-        let seen = house.seen().await;
+        let seen = gravimeter.seen().await;
         assert_eq!((seen.sent, seen.end), (events(count), Some(End::AgentGone)));
     }
-    house.close().await;
+    gravimeter.close().await;
 }
 
 #[tokio::test]
 async fn an_agent_that_leaves_a_running_answer_stops_the_provider() {
-    let house = House::start().await;
-    let (agent, mut provider) = house.pair().await;
+    let gravimeter = Gravimeter::start().await;
+    let (agent, mut provider) = gravimeter.pair().await;
     drop(agent);
     let stopped = soon(async {
         loop {
@@ -127,15 +127,15 @@ async fn an_agent_that_leaves_a_running_answer_stops_the_provider() {
         }
     });
     stopped.await;
-    assert_eq!(house.seen().await.end, Some(End::AgentGone));
-    house.close().await;
+    assert_eq!(gravimeter.seen().await.end, Some(End::AgentGone));
+    gravimeter.close().await;
 }
 
 #[tokio::test]
 async fn a_half_close_of_either_side_leaves_the_other_direction_open() {
-    let house = House::start().await;
+    let gravimeter = Gravimeter::start().await;
     for first in [Direction::ToProvider, Direction::ToAgent] {
-        let (mut agent, mut provider) = house.pair().await;
+        let (mut agent, mut provider) = gravimeter.pair().await;
         if first == Direction::ToProvider {
             write_pieces(&mut agent, b"ask", &[1], true).await;
             assert_eq!(read_all(&mut provider).await, (b"ask".to_vec(), true));
@@ -147,11 +147,11 @@ async fn a_half_close_of_either_side_leaves_the_other_direction_open() {
             write_pieces(&mut agent, &events(EVENTS), &[5], true).await;
             assert_eq!(read_all(&mut provider).await, (events(EVENTS), true));
         }
-        let seen = house.seen().await;
+        let seen = gravimeter.seen().await;
         assert_eq!(
             (seen.half_closed.first(), seen.end),
             (Some(&first), Some(End::Closed))
         );
     }
-    house.close().await;
+    gravimeter.close().await;
 }

@@ -284,7 +284,7 @@ fn statements(sql: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clickhouse_counts_what_the_house_counts() {
+async fn clickhouse_counts_what_gravimeter_counts() {
     let Some(chdb) = skip::tool("chDB", "chdb/chdb", None) else {
         return;
     };

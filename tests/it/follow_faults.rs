@@ -41,7 +41,7 @@ fn endpoint(http: SocketAddr, token: &str) -> Endpoint {
 }
 
 /// A Gravimeter that is to follow `endpoint`.
-async fn house(endpoint: Endpoint) -> Whole {
+async fn gravimeter(endpoint: Endpoint) -> Whole {
     Whole::with(script(), |config| {
         config.cascade.endpoint = Some(endpoint);
         config.cascade.follow.poll_interval = Duration::from_millis(20);
@@ -139,7 +139,7 @@ async fn calls(whole: &Whole, cascade: &str) -> Option<Vec<String>> {
 
 /// An agent talks through a Gravimeter that follows in vain.
 async fn in_vain(endpoint: Endpoint, reason: &str) {
-    let (whole, tasks) = (house(endpoint).await, Tasks::default());
+    let (whole, tasks) = (gravimeter(endpoint).await, Tasks::default());
     let outcome = converse(chatty(&whole), tasks.tracker(), tasks.stopping())
         .await
         .expect("an agent");

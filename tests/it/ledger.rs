@@ -209,7 +209,7 @@ async fn a_disk_without_room_harms_no_call_and_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_written_and_a_file_in_use_do_not_keep_the_house_from_working() {
+async fn a_folder_that_cannot_be_written_and_a_file_in_use_do_not_keep_gravimeter_from_working() {
     let upstream = Upstream::start().await;
     let first = Binary::start(&upstream.flags(&[])).await;
     let taken = first.state().join("ledger.db").display().to_string();

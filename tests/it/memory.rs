@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use crate::kit::{House, HouseOptions, soon};
+use crate::kit::{Gravimeter, GravimeterOptions, soon};
 
 const GIGABYTE: usize = 1 << 30;
 const PIECE: usize = 1 << 18;
@@ -43,19 +43,19 @@ async fn pump(from: &mut (impl AsyncWrite + Unpin), to: &mut (impl AsyncRead + U
 
 #[tokio::test]
 async fn a_gigabyte_each_way_passes_in_flat_memory() {
-    let house = House::with(HouseOptions {
+    let gravimeter = Gravimeter::with(GravimeterOptions {
         keep: false,
-        ..HouseOptions::default()
+        ..GravimeterOptions::default()
     })
     .await;
-    let (mut agent, mut provider) = house.pair().await;
+    let (mut agent, mut provider) = gravimeter.pair().await;
     let before = resident();
     let up = pump(&mut agent, &mut provider).await;
     let down = pump(&mut provider, &mut agent).await;
     let growth = up.max(down).saturating_sub(before);
     assert!(growth < ALLOWED_GROWTH, "grew by {growth} bytes");
     drop((agent, provider));
-    house.seen().await;
-    assert_eq!(house.facts.bytes(), (GIGABYTE as u64, GIGABYTE as u64));
-    house.close().await;
+    gravimeter.seen().await;
+    assert_eq!(gravimeter.facts.bytes(), (GIGABYTE as u64, GIGABYTE as u64));
+    gravimeter.close().await;
 }

@@ -3,16 +3,16 @@
 use gravimeter::observe::End;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::kit::{House, read_all, read_some, reset_on_close, write_pieces};
+use crate::kit::{Gravimeter, read_all, read_some, reset_on_close, write_pieces};
 
 const REQUEST: &[u8] = b"POST /v1internal:generateContent HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
 const TIMES: usize = 100;
 
 #[tokio::test]
 async fn a_provider_that_leaves_without_an_answer_is_not_asked_again() {
-    let house = House::start().await;
+    let gravimeter = Gravimeter::start().await;
     for time in 0..TIMES {
-        let (mut agent, mut provider) = house.pair().await;
+        let (mut agent, mut provider) = gravimeter.pair().await;
         write_pieces(&mut agent, REQUEST, &[usize::MAX], false).await;
         assert_eq!(read_some(&mut provider, REQUEST.len()).await, REQUEST);
         match time % 3 {
@@ -23,14 +23,14 @@ async fn a_provider_that_leaves_without_an_answer_is_not_asked_again() {
         drop(provider);
         assert_eq!(read_all(&mut agent).await.0, b"");
         drop(agent);
-        let seen = house.seen().await;
+        let seen = gravimeter.seen().await;
         assert!(
             seen.sent == REQUEST && seen.end != Some(End::Closed),
             "{seen:?}"
         );
     }
-    house.close().await;
-    let dialled = house
+    gravimeter.close().await;
+    let dialled = gravimeter
         .facts
         .all()
         .iter()

@@ -64,7 +64,7 @@ impl Browser {
     }
 }
 
-async fn house(web: SocketAddr) -> Whole {
+async fn gravimeter(web: SocketAddr) -> Whole {
     let script = ProviderOptions {
         seed: 11,
         max_events: 5,
@@ -73,15 +73,15 @@ async fn house(web: SocketAddr) -> Whole {
     Whole::with(script, |config| config.web.listen = Some(web)).await
 }
 
-async fn some_calls(house: &Whole, seed: u64) {
+async fn some_calls(gravimeter: &Whole, seed: u64) {
     let agent = AgentOptions {
         rounds: Some(5),
         pause_ms: 0,
         abort_percent: 10,
         seed,
-        ..house.agent()
+        ..gravimeter.agent()
     };
-    let tasks = &house.provider_tasks;
+    let tasks = &gravimeter.provider_tasks;
     let outcome = converse(agent, tasks.tracker(), tasks.stopping())
         .await
         .expect("an agent");
@@ -113,9 +113,9 @@ fn columns(usage: &Value) -> Vec<u64> {
         .collect()
 }
 
-async fn agrees(house: &Whole, browser: &mut Browser) {
+async fn agrees(gravimeter: &Whole, browser: &mut Browser) {
     let shown = browser.ask("figures").await;
-    let usage: Value = serde_json::from_str(&house.get("/v1/usage").await).expect("JSON");
+    let usage: Value = serde_json::from_str(&gravimeter.get("/v1/usage").await).expect("JSON");
     let sum = |fields: &[&str]| {
         fields
             .iter()
@@ -157,7 +157,7 @@ async fn agrees(house: &Whole, browser: &mut Browser) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_shows_what_the_api_answers_and_survives_a_restart() {
-    let first = house(crate::whole::any_port()).await;
+    let first = gravimeter(crate::whole::any_port()).await;
     let web = first.exporter();
     some_calls(&first, 1).await;
     let Some(mut browser) = Browser::open(web) else {
@@ -171,7 +171,7 @@ async fn a_browser_shows_what_the_api_answers_and_survives_a_restart() {
     let lost = browser.ask("lost").await;
     assert_eq!(lost["cards"], before["cards"], "the last figures stay");
 
-    let second = house(web).await;
+    let second = gravimeter(web).await;
     some_calls(&second, 3).await;
     agrees(&second, &mut browser).await;
     let keyboard = browser.ask("keyboard").await;
@@ -197,9 +197,9 @@ async fn a_browser_shows_what_the_api_answers_and_survives_a_restart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_page_shows_what_to_copy_at_every_width() {
-    let house = house(crate::whole::any_port()).await;
-    let Some(mut browser) = Browser::open(house.exporter()) else {
-        return house.stop().await;
+    let gravimeter = gravimeter(crate::whole::any_port()).await;
+    let Some(mut browser) = Browser::open(gravimeter.exporter()) else {
+        return gravimeter.stop().await;
     };
     let shown = browser.ask("invitation").await;
     assert_eq!(shown["too_wide"], serde_json::json!([]), "{shown}");
@@ -210,7 +210,7 @@ async fn an_empty_page_shows_what_to_copy_at_every_width() {
         Some(&"gravimeter run -- PROGRAM"),
         "{commands:?}"
     );
-    let proxy = format!("HTTPS_PROXY=http://{} ", house.connect());
+    let proxy = format!("HTTPS_PROXY=http://{} ", gravimeter.connect());
     for program in [
         "claude",
         "codex",
@@ -226,5 +226,5 @@ async fn an_empty_page_shows_what_to_copy_at_every_width() {
             "{program}: {shown}"
         );
     }
-    house.stop().await;
+    gravimeter.stop().await;
 }

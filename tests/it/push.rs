@@ -268,7 +268,7 @@ async fn a_silent_collector_holds_nothing_up_at_the_end() {
 /// Through the whole program: what is pushed last is what `/metrics` and the provider's books say,
 /// and its spans and points come from one and the same instance.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_house_pushes_what_it_has_counted() {
+async fn the_gravimeter_pushes_what_it_has_counted() {
     let collector = Collector::start(&[Reply::Take]).await;
     let whole = Whole::with(
         ProviderOptions {

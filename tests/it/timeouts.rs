@@ -8,30 +8,30 @@ use gravimeter::relay::timeouts::Timeouts;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::kit::{HOST, House, HouseOptions, read_all, read_some};
+use crate::kit::{Gravimeter, GravimeterOptions, HOST, read_all, read_some};
 
 const SHORT: Duration = Duration::from_millis(100);
 
-async fn house(timeouts: Timeouts) -> House {
-    House::with(HouseOptions {
+async fn gravimeter(timeouts: Timeouts) -> Gravimeter {
+    Gravimeter::with(GravimeterOptions {
         timeouts,
-        ..HouseOptions::default()
+        ..GravimeterOptions::default()
     })
     .await
 }
 
-async fn refused_for_time(house: &House, step: TimeoutStep) {
-    house
+async fn refused_for_time(gravimeter: &Gravimeter, step: TimeoutStep) {
+    gravimeter
         .facts
         .wait_for(Fact::ConnectionRefused(RefuseReason::Timeout))
         .await;
     assert_eq!(
-        house.facts.count(&Fact::TimedOut(step)),
+        gravimeter.facts.count(&Fact::TimedOut(step)),
         1,
         "{step}: {:?}",
-        house.facts.all()
+        gravimeter.facts.all()
     );
-    house.close().await;
+    gravimeter.close().await;
 }
 
 /// The fatal alert `internal_error` (RFC 8446 section 6) as a record.
@@ -39,51 +39,53 @@ const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
 #[tokio::test]
 async fn connect_request() {
-    let house = House::with(HouseOptions {
+    let gravimeter = Gravimeter::with(GravimeterOptions {
         connect_request: SHORT,
-        ..HouseOptions::default()
+        ..GravimeterOptions::default()
     })
     .await;
-    let mut tcp = TcpStream::connect(house.connect).await.unwrap();
+    let mut tcp = TcpStream::connect(gravimeter.connect).await.unwrap();
     tcp.write_all(b"CONNECT api.example.com:443 HT")
         .await
         .unwrap();
     assert_eq!(read_all(&mut tcp).await.0, b"");
-    refused_for_time(&house, TimeoutStep::ConnectRequest).await;
+    refused_for_time(&gravimeter, TimeoutStep::ConnectRequest).await;
 }
 
 #[tokio::test]
 async fn client_hello() {
-    let house = house(Timeouts {
+    let gravimeter = gravimeter(Timeouts {
         client_hello: SHORT,
         ..Timeouts::default()
     })
     .await;
-    let mut tcp = house.knock(HOST).await;
-    tcp.write_all(&house.agent.hello(HOST)[..40]).await.unwrap();
+    let mut tcp = gravimeter.knock(HOST).await;
+    tcp.write_all(&gravimeter.agent.hello(HOST)[..40])
+        .await
+        .unwrap();
     assert_eq!(read_all(&mut tcp).await.0, b"");
-    refused_for_time(&house, TimeoutStep::ClientHello).await;
+    refused_for_time(&gravimeter, TimeoutStep::ClientHello).await;
 }
 
 #[tokio::test]
 async fn an_agent_that_waits_for_the_server_to_speak_is_tunnelled() {
-    let house = house(Timeouts {
+    let gravimeter = gravimeter(Timeouts {
         client_hello: SHORT,
         ..Timeouts::default()
     })
     .await;
-    let mut agent = house.knock(HOST).await;
-    let mut provider = house.provider.accept_tcp().await;
+    let mut agent = gravimeter.knock(HOST).await;
+    let mut provider = gravimeter.provider.accept_tcp().await;
     provider.write_all(b"220 ready\r\n").await.unwrap();
     assert_eq!(read_some(&mut agent, 11).await, b"220 ready\r\n");
     assert!(
-        !house
+        !gravimeter
             .facts
             .all()
             .iter()
             .any(|fact| matches!(fact, Fact::TimedOut(_)))
     );
-    house.close().await;
+    gravimeter.close().await;
 }
 
 #[tokio::test]
@@ -99,56 +101,56 @@ async fn upstream_connect() {
         upstream_connect: SHORT,
         ..Timeouts::default()
     };
-    let house = House::with(HouseOptions {
+    let gravimeter = Gravimeter::with(GravimeterOptions {
         timeouts,
         dial: Some(address),
-        ..HouseOptions::default()
+        ..GravimeterOptions::default()
     })
     .await;
-    let mut tcp = house.knock(HOST).await;
-    tcp.write_all(&house.agent.hello(HOST)).await.unwrap();
+    let mut tcp = gravimeter.knock(HOST).await;
+    tcp.write_all(&gravimeter.agent.hello(HOST)).await.unwrap();
     assert_eq!(read_all(&mut tcp).await.0, INTERNAL_ERROR);
-    refused_for_time(&house, TimeoutStep::UpstreamConnect).await;
+    refused_for_time(&gravimeter, TimeoutStep::UpstreamConnect).await;
 }
 
 #[tokio::test]
 async fn upstream_handshake() {
-    let house = house(Timeouts {
+    let gravimeter = gravimeter(Timeouts {
         upstream_handshake: SHORT,
         ..Timeouts::default()
     })
     .await;
-    let mut tcp = house.knock(HOST).await;
-    tcp.write_all(&house.agent.hello(HOST)).await.unwrap();
-    let _silent = house.provider.accept_tcp().await;
+    let mut tcp = gravimeter.knock(HOST).await;
+    tcp.write_all(&gravimeter.agent.hello(HOST)).await.unwrap();
+    let _silent = gravimeter.provider.accept_tcp().await;
     assert_eq!(read_all(&mut tcp).await.0, INTERNAL_ERROR);
-    house.facts.wait_for(failed(Side::Upstream)).await;
-    refused_for_time(&house, TimeoutStep::UpstreamHandshake).await;
+    gravimeter.facts.wait_for(failed(Side::Upstream)).await;
+    refused_for_time(&gravimeter, TimeoutStep::UpstreamHandshake).await;
 }
 
 #[tokio::test]
 async fn agent_handshake() {
-    let house = house(Timeouts {
+    let gravimeter = gravimeter(Timeouts {
         agent_handshake: SHORT,
         ..Timeouts::default()
     })
     .await;
-    let mut tcp = house.knock(HOST).await;
-    tcp.write_all(&house.agent.hello(HOST)).await.unwrap();
-    let mut provider = house.provider.accept().await.unwrap();
+    let mut tcp = gravimeter.knock(HOST).await;
+    tcp.write_all(&gravimeter.agent.hello(HOST)).await.unwrap();
+    let mut provider = gravimeter.provider.accept().await.unwrap();
     assert_eq!(read_all(&mut provider).await.0, b"");
-    house.facts.wait_for(failed(Side::Agent)).await;
-    refused_for_time(&house, TimeoutStep::AgentHandshake).await;
+    gravimeter.facts.wait_for(failed(Side::Agent)).await;
+    refused_for_time(&gravimeter, TimeoutStep::AgentHandshake).await;
 }
 
 #[tokio::test]
 async fn idle() {
-    let house = house(Timeouts {
+    let gravimeter = gravimeter(Timeouts {
         idle: SHORT,
         ..Timeouts::default()
     })
     .await;
-    let (mut agent, mut provider) = house.pair().await;
+    let (mut agent, mut provider) = gravimeter.pair().await;
     let (at_agent, at_provider) = tokio::join!(read_all(&mut agent), read_all(&mut provider));
     assert_eq!(
         (at_agent, at_provider),
@@ -156,11 +158,14 @@ async fn idle() {
         "cut off, not closed in order"
     );
     assert_eq!(
-        house.seen().await.end,
+        gravimeter.seen().await.end,
         Some(gravimeter::observe::End::TimedOut(TimeoutStep::Idle))
     );
-    assert_eq!(house.facts.count(&Fact::TimedOut(TimeoutStep::Idle)), 1);
-    house.close().await;
+    assert_eq!(
+        gravimeter.facts.count(&Fact::TimedOut(TimeoutStep::Idle)),
+        1
+    );
+    gravimeter.close().await;
 }
 
 fn failed(side: Side) -> Fact {

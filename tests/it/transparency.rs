@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tokio::io::{AsyncRead, AsyncWrite, split};
 
 use crate::kit::{
-    HOST, House, HouseOptions, OTHER_HOST, Seen, read_all, read_some, soon, write_pieces,
+    Gravimeter, GravimeterOptions, HOST, OTHER_HOST, Seen, read_all, read_some, soon, write_pieces,
 };
 
 /// Sends both recordings at once in pieces, and compares what arrives.
@@ -41,10 +41,15 @@ where
     );
 }
 
-async fn carry_observed(house: &House, sent: &[u8], received: &[u8], sizes: &[usize]) -> Seen {
-    let (agent, provider) = house.pair().await;
+async fn carry_observed(
+    gravimeter: &Gravimeter,
+    sent: &[u8],
+    received: &[u8],
+    sizes: &[usize],
+) -> Seen {
+    let (agent, provider) = gravimeter.pair().await;
     carry(agent, provider, sent, received, sizes).await;
-    let seen = house.seen().await;
+    let seen = gravimeter.seen().await;
     assert!(
         seen.sent == sent && seen.received == received,
         "the observer is lent every byte once, in order"
@@ -55,20 +60,20 @@ async fn carry_observed(house: &House, sent: &[u8], received: &[u8], sizes: &[us
 
 #[tokio::test]
 async fn every_recording_passes_unchanged() {
-    let house = House::start().await;
+    let gravimeter = Gravimeter::start().await;
     for (name, sent, received) in corpus() {
         for sizes in [&[1][..], &[3, 1, 7], &[usize::MAX]] {
-            let seen = carry_observed(&house, &sent, &received, sizes).await;
+            let seen = carry_observed(&gravimeter, &sent, &received, sizes).await;
             assert_eq!(seen.end, Some(End::Closed), "{name}");
         }
     }
-    house.close().await;
+    gravimeter.close().await;
 }
 
 #[test]
 fn any_bytes_pass_unchanged() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let house = runtime.block_on(House::start());
+    let gravimeter = runtime.block_on(Gravimeter::start());
     let mut runner = TestRunner::new(Config {
         cases: 24,
         failure_persistence: None,
@@ -80,17 +85,17 @@ fn any_bytes_pass_unchanged() {
         vec(1..40_000_usize, 1..8),
     );
     let passed = runner.run(&recordings, |(sent, received, sizes)| {
-        runtime.block_on(carry_observed(&house, &sent, &received, &sizes));
+        runtime.block_on(carry_observed(&gravimeter, &sent, &received, &sizes));
         Ok(())
     });
     passed.unwrap();
-    runtime.block_on(house.close());
+    runtime.block_on(gravimeter.close());
 }
 
 #[tokio::test]
 async fn an_interactive_conversation_is_never_held_back() {
-    let house = House::start().await;
-    let (mut agent, mut provider) = house.pair().await;
+    let gravimeter = Gravimeter::start().await;
+    let (mut agent, mut provider) = gravimeter.pair().await;
     for round in 0..200_usize {
         // Each side waits for the other: one byte kept back would be the end.
         let message = vec![u8::try_from(round).unwrap(); round * 37 % 900 + 1];
@@ -99,16 +104,16 @@ async fn an_interactive_conversation_is_never_held_back() {
         write_pieces(&mut provider, &message, &[usize::MAX], false).await;
         assert_eq!(read_some(&mut agent, message.len()).await, message);
     }
-    house.close().await;
+    gravimeter.close().await;
 }
 
 #[tokio::test]
 async fn two_peers_that_write_before_they_read_do_not_lock_up() {
-    let house = House::start().await;
-    let (agent, provider) = house.pair().await;
+    let gravimeter = Gravimeter::start().await;
+    let (agent, provider) = gravimeter.pair().await;
     let flood = vec![7; 8 << 20];
     carry(agent, provider, &flood, &flood, &[1 << 20]).await;
-    house.close().await;
+    gravimeter.close().await;
 }
 
 #[tokio::test]
@@ -136,62 +141,62 @@ async fn the_agent_is_offered_what_the_provider_chose() {
         (vec![], vec!["h2"], None, "Unknown"),
         (vec!["odd/1"], vec!["odd/1"], Some("odd/1"), "Unknown"),
     ] {
-        let options = HouseOptions {
+        let options = GravimeterOptions {
             agent_alpn: agent,
             provider_alpn: provider,
-            ..HouseOptions::default()
+            ..GravimeterOptions::default()
         };
-        let house = House::with(options).await;
-        let (agent, provider) = house.pair().await;
+        let gravimeter = Gravimeter::with(options).await;
+        let (agent, provider) = gravimeter.pair().await;
         let chosen = [
             agent.get_ref().1.alpn_protocol(),
             provider.get_ref().1.alpn_protocol(),
         ];
         assert_eq!(chosen, [expected.map(str::as_bytes); 2]);
         carry(agent, provider, b"ask", b"answer", &[1]).await;
-        assert_eq!(house.seen().await.alpn.as_deref(), Some(observed));
-        house.close().await;
+        assert_eq!(gravimeter.seen().await.alpn.as_deref(), Some(observed));
+        gravimeter.close().await;
     }
 }
 
 #[tokio::test]
 async fn what_is_not_selected_is_tunnelled_as_it_is() {
-    let house = House::start().await;
-    let mut tcp = house.knock(OTHER_HOST).await;
-    let hello = house.agent.hello(OTHER_HOST);
+    let gravimeter = Gravimeter::start().await;
+    let mut tcp = gravimeter.knock(OTHER_HOST).await;
+    let hello = gravimeter.agent.hello(OTHER_HOST);
     write_pieces(&mut tcp, &hello, &[5], false).await;
-    let mut provider = house.provider.accept_tcp().await;
+    let mut provider = gravimeter.provider.accept_tcp().await;
     assert_eq!(read_some(&mut provider, hello.len()).await, hello);
     let noise: Vec<u8> = (0..100_000_u32)
         .map(|n| (n.wrapping_mul(n) >> 3) as u8)
         .collect();
     carry(tcp, provider, &noise, &noise, &[1000, 1]).await;
-    house
+    gravimeter
         .facts
         .wait_for(Fact::ConnectionClosed(Disposition::Tunnelled))
         .await;
     assert_eq!(
-        house
+        gravimeter
             .facts
             .count(&Fact::ConnectionOpened(Disposition::Intercepted)),
         0
     );
-    house.close().await;
+    gravimeter.close().await;
 }
 
 #[tokio::test]
 async fn what_is_not_tls_is_tunnelled_from_its_first_byte() {
-    let house = House::start().await;
-    let mut tcp = house.knock(HOST).await;
+    let gravimeter = Gravimeter::start().await;
+    let mut tcp = gravimeter.knock(HOST).await;
     write_pieces(&mut tcp, b"SSH-2.0-client\r\n", &[usize::MAX], false).await;
-    let mut provider = house.provider.accept_tcp().await;
+    let mut provider = gravimeter.provider.accept_tcp().await;
     assert_eq!(read_some(&mut provider, 16).await, b"SSH-2.0-client\r\n");
     carry(tcp, provider, b"", b"SSH-2.0-server\r\n", &[4]).await;
-    house
+    gravimeter
         .facts
         .wait_for(Fact::ConnectionClosed(Disposition::Tunnelled))
         .await;
-    house.close().await;
+    gravimeter.close().await;
 }
 
 /// Name, what the agent sends, what the provider sends.

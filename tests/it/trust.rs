@@ -6,12 +6,15 @@ use gravimeter::record::{
 use gravimeter::relay::Untrusting;
 use rustls::{AlertDescription, Error};
 
-use crate::kit::{HOST, House, HouseOptions, OTHER_HOST, read_all, write_pieces};
+use crate::kit::{Gravimeter, GravimeterOptions, HOST, OTHER_HOST, read_all, write_pieces};
 
-async fn distrusted(options: HouseOptions, reason: HandshakeFailure, alert: AlertDescription) {
-    let house = House::with(options).await;
-    let tcp = house.knock(HOST).await;
-    let (agent, provider) = tokio::join!(house.agent.handshake(tcp, HOST), house.provider.accept());
+async fn distrusted(options: GravimeterOptions, reason: HandshakeFailure, alert: AlertDescription) {
+    let gravimeter = Gravimeter::with(options).await;
+    let tcp = gravimeter.knock(HOST).await;
+    let (agent, provider) = tokio::join!(
+        gravimeter.agent.handshake(tcp, HOST),
+        gravimeter.provider.accept()
+    );
     if let Ok(mut provider) = provider {
         // TLS 1.3: the provider may have finished before Gravimeter refused it.
         assert_eq!(read_all(&mut provider).await.0, b"", "no byte of the agent");
@@ -21,31 +24,31 @@ async fn distrusted(options: HouseOptions, reason: HandshakeFailure, alert: Aler
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<Error>());
     assert_eq!(told, Some(&Error::AlertReceived(alert)));
-    house
+    gravimeter
         .facts
         .wait_for(Fact::ConnectionRefused(RefuseReason::UpstreamHandshake))
         .await;
     assert_eq!(
-        house.facts.count(&Fact::HandshakeFailed {
+        gravimeter.facts.count(&Fact::HandshakeFailed {
             side: Side::Upstream,
             reason
         }),
         1
     );
     assert_eq!(
-        house
+        gravimeter
             .facts
             .count(&Fact::ConnectionOpened(Disposition::Intercepted)),
         0
     );
-    house.close().await;
+    gravimeter.close().await;
 }
 
 #[tokio::test]
 async fn an_unknown_ca_is_refused() {
-    let options = HouseOptions {
+    let options = GravimeterOptions {
         trusted: false,
-        ..HouseOptions::default()
+        ..GravimeterOptions::default()
     };
     distrusted(
         options,
@@ -57,9 +60,9 @@ async fn an_unknown_ca_is_refused() {
 
 #[tokio::test]
 async fn another_name_is_refused() {
-    let options = HouseOptions {
+    let options = GravimeterOptions {
         certified: OTHER_HOST,
-        ..HouseOptions::default()
+        ..GravimeterOptions::default()
     };
     distrusted(
         options,
@@ -71,46 +74,49 @@ async fn another_name_is_refused() {
 
 #[tokio::test]
 async fn an_agent_that_does_not_trust_the_ca_is_named_in_the_facts() {
-    let house = House::start().await;
+    let gravimeter = Gravimeter::start().await;
     let stranger = crate::kit::agent::Agent::new("", &["http/1.1"]);
-    let tcp = house.knock(HOST).await;
-    let (agent, provider) = tokio::join!(stranger.handshake(tcp, HOST), house.provider.accept());
+    let tcp = gravimeter.knock(HOST).await;
+    let (agent, provider) =
+        tokio::join!(stranger.handshake(tcp, HOST), gravimeter.provider.accept());
     assert!(agent.is_err());
     assert_eq!(read_all(&mut provider.unwrap()).await.0, b"");
     let failed = Fact::HandshakeFailed {
         side: Side::Agent,
         reason: HandshakeFailure::UnknownCa,
     };
-    house.facts.wait_for(failed).await;
-    house
+    gravimeter.facts.wait_for(failed).await;
+    gravimeter
         .facts
         .wait_for(Fact::ConnectionRefused(RefuseReason::AgentHandshake))
         .await;
-    house.close().await;
+    gravimeter.close().await;
 }
 
 /// A client that rejects the certificate loses that one connection. Where that is asked for, its
 /// next ones are passed on as they are, and counted.
 #[tokio::test]
 async fn an_agent_that_rejects_the_certificate_is_tunnelled_from_then_on() {
-    let house = House::with(HouseOptions {
+    let gravimeter = Gravimeter::with(GravimeterOptions {
         untrusting: Untrusting::Tunnel,
-        ..HouseOptions::default()
+        ..GravimeterOptions::default()
     })
     .await;
-    let stranger = crate::kit::agent::Agent::new(&house.provider_root, &["http/1.1"]);
-    let tcp = house.knock(HOST).await;
-    let (agent, provider) = tokio::join!(stranger.handshake(tcp, HOST), house.provider.accept());
+    let stranger = crate::kit::agent::Agent::new(&gravimeter.provider_root, &["http/1.1"]);
+    let tcp = gravimeter.knock(HOST).await;
+    let (agent, provider) =
+        tokio::join!(stranger.handshake(tcp, HOST), gravimeter.provider.accept());
     assert!(agent.is_err());
     assert_eq!(read_all(&mut provider.unwrap()).await.0, b"");
     let host = Host::parse(HOST).unwrap();
-    house
+    gravimeter
         .facts
         .wait_for(Fact::CertificateRejected(host.clone()))
         .await;
 
-    let tcp = house.knock(HOST).await;
-    let (agent, provider) = tokio::join!(stranger.handshake(tcp, HOST), house.provider.accept());
+    let tcp = gravimeter.knock(HOST).await;
+    let (agent, provider) =
+        tokio::join!(stranger.handshake(tcp, HOST), gravimeter.provider.accept());
     let (mut agent, mut provider) = (agent.unwrap(), provider.unwrap());
     write_pieces(&mut agent, b"unread", &[6], true).await;
     assert_eq!(read_all(&mut provider).await, (b"unread".to_vec(), true));
@@ -118,28 +124,28 @@ async fn an_agent_that_rejects_the_certificate_is_tunnelled_from_then_on() {
         reason: TunnelReason::Untrusting,
         host: Some(host),
     };
-    assert_eq!(house.facts.count(&tunnelled), 1);
+    assert_eq!(gravimeter.facts.count(&tunnelled), 1);
     let intercepted = Fact::ConnectionOpened(Disposition::Intercepted);
-    assert_eq!(house.facts.count(&intercepted), 0);
+    assert_eq!(gravimeter.facts.count(&intercepted), 0);
     drop((agent, provider));
-    house.close().await;
+    gravimeter.close().await;
 }
 
 /// Without being asked for, no connection to an intercepted host ever passes unread.
 #[tokio::test]
 async fn an_agent_that_rejects_the_certificate_stays_refused_by_default() {
-    let house = House::start().await;
-    let stranger = crate::kit::agent::Agent::new(&house.provider_root, &["http/1.1"]);
+    let gravimeter = Gravimeter::start().await;
+    let stranger = crate::kit::agent::Agent::new(&gravimeter.provider_root, &["http/1.1"]);
     let refused = Fact::ConnectionRefused(RefuseReason::AgentHandshake);
     for attempt in 1..=3 {
-        let tcp = house.knock(HOST).await;
+        let tcp = gravimeter.knock(HOST).await;
         let (agent, provider) =
-            tokio::join!(stranger.handshake(tcp, HOST), house.provider.accept());
+            tokio::join!(stranger.handshake(tcp, HOST), gravimeter.provider.accept());
         assert!(agent.is_err());
         assert_eq!(read_all(&mut provider.unwrap()).await.0, b"");
-        house.facts.wait_until(&refused, attempt).await;
+        gravimeter.facts.wait_until(&refused, attempt).await;
     }
     let tunnelled = Fact::ConnectionOpened(Disposition::Tunnelled);
-    assert_eq!(house.facts.count(&tunnelled), 0);
-    house.close().await;
+    assert_eq!(gravimeter.facts.count(&tunnelled), 0);
+    gravimeter.close().await;
 }

@@ -7,8 +7,8 @@ use std::process::Stdio;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::house::{FIRST, Provider, root_file, wait_for};
 use crate::run::{HOME, line, nothing_is_left, on_network, report};
+use crate::running::{FIRST, Provider, root_file, wait_for};
 use crate::stage::{OPERATOR, PROGRAM, PROVIDER_V4, as_user, root, shell_as, text};
 
 const USERS: u64 = 2;

@@ -169,7 +169,7 @@ pub(crate) fn an_agent_cannot_speak_for_the_launcher() {
                 },
             )
             .rest();
-            let expected = "error: the agent did not stay up, although it was started again 1 times (last: failed): --agent.log_output true shows what it prints";
+            let expected = "error: the agent did not stay up (starts after the first: 1; the last end: failed): --agent.log_output true shows what it prints";
             assert_eq!(said.last().map(String::as_str), Some(expected), "{said:?}");
             assert!(
                 said.contains(&"AgentRestarted(Failed)".to_owned()),

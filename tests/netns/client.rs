@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::house::{
+use crate::running::{
     FIRST, Provider, SECOND, count, intercepted, serve_ready, settled_usage, stop, wait_for,
     write_idle_agent,
 };
@@ -24,7 +24,7 @@ pub(crate) fn a_go_client_with_only_the_bundle_is_counted_to_the_token() {
                 Provider::start(PROVIDER_V4, FIRST),
                 Provider::start(&format!("[{PROVIDER_V6}]"), SECOND),
             ];
-            let house = set_up();
+            let gravimeter = set_up();
             let (mut runs, mut calls) = (0, 0);
             for provider in &providers {
                 for (http2, proto) in [("-http2=true", "HTTP/2.0"), ("-http2=false", "HTTP/1.1")] {
@@ -68,13 +68,13 @@ pub(crate) fn a_go_client_with_only_the_bundle_is_counted_to_the_token() {
                 runs,
                 "one connection for each run of the client, and nothing else"
             );
-            stop(house);
+            stop(gravimeter);
         },
     );
 }
 
 /// Gravimeter is asked to end in the middle of an answer: the agent still gets all of it, and the
-/// house ends well.
+/// Gravimeter ends well.
 pub(crate) fn a_stream_that_runs_at_sigterm_ends_whole() {
     build_client();
     on_stage("client::a_stream_that_runs_at_sigterm_ends_whole", || {
@@ -84,7 +84,7 @@ pub(crate) fn a_stream_that_runs_at_sigterm_ends_whole() {
             .into_iter()
             .enumerate()
         {
-            let house = set_up();
+            let gravimeter = set_up();
             let running = client(&provider)
                 .arg(http2)
                 .stdout(Stdio::piped())
@@ -93,7 +93,7 @@ pub(crate) fn a_stream_that_runs_at_sigterm_ends_whole() {
             wait_for("the call", || {
                 count("gravimeter_calls_in_flight", "provider") == 1
             });
-            stop(house);
+            stop(gravimeter);
             // The client compares the hash of what it got with the provider's.
             assert_eq!(
                 protocols(&running.wait_with_output().expect("its end")),
@@ -116,7 +116,7 @@ pub(crate) fn whoever_dials_the_redirect_door_itself_is_refused() {
     on_stage(
         "client::whoever_dials_the_redirect_door_itself_is_refused",
         || {
-            let house = set_up();
+            let gravimeter = set_up();
             let refused = || count("gravimeter_connections_refused_total", "reason=\"loop\"");
             let mut expected = 0;
             for user in [OPERATOR, "root"] {
@@ -144,7 +144,7 @@ pub(crate) fn whoever_dials_the_redirect_door_itself_is_refused() {
                 expected,
                 "nothing was passed on"
             );
-            stop(house);
+            stop(gravimeter);
         },
     );
 }

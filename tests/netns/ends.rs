@@ -4,7 +4,7 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
-use crate::house::{
+use crate::running::{
     AGENT_PROGRAM, FIRST, HOST, Provider, SECOND, foreign_rules, readiness, serve_ready, stop,
     usage, wait_for, write_idle_agent,
 };
@@ -15,36 +15,39 @@ use crate::stage::{
 
 /// `kill -9`: the agent's connections are refused, never let through; the next Gravimeter finds the
 /// orphan and works.
-pub(crate) fn a_killed_house_fails_closed_and_comes_back() {
-    on_stage("ends::a_killed_house_fails_closed_and_comes_back", || {
-        let providers = [
-            Provider::start(PROVIDER_V4, FIRST),
-            Provider::start(&format!("[{PROVIDER_V6}]"), SECOND),
-        ];
-        install();
-        write_program(
-            AGENT_PROGRAM,
-            "#!/bin/bash\necho $$ >>\"$HOME/pids\"\nexec sleep infinity\n",
-        );
-        let mut house = serve_ready();
-        assert_eq!(visits(&providers), ["passed", "passed"]);
-        let orphan = wait_for_agent(1);
+pub(crate) fn a_killed_gravimeter_fails_closed_and_comes_back() {
+    on_stage(
+        "ends::a_killed_gravimeter_fails_closed_and_comes_back",
+        || {
+            let providers = [
+                Provider::start(PROVIDER_V4, FIRST),
+                Provider::start(&format!("[{PROVIDER_V6}]"), SECOND),
+            ];
+            install();
+            write_program(
+                AGENT_PROGRAM,
+                "#!/bin/bash\necho $$ >>\"$HOME/pids\"\nexec sleep infinity\n",
+            );
+            let mut gravimeter = serve_ready();
+            assert_eq!(visits(&providers), ["passed", "passed"]);
+            let orphan = wait_for_agent(1);
 
-        house.kill().expect("a signal");
-        house.wait().expect("its status");
-        assert_eq!(visits(&providers), ["refused", "refused"]);
-        assert!(runs(&orphan), "the agent outlives its supervisor");
+            gravimeter.kill().expect("a signal");
+            gravimeter.wait().expect("its status");
+            assert_eq!(visits(&providers), ["refused", "refused"]);
+            assert!(runs(&orphan), "the agent outlives its supervisor");
 
-        let house = serve_ready();
-        let successor = wait_for_agent(2);
-        assert!(
-            !runs(&orphan) && runs(&successor),
-            "{orphan} gave way to {successor}"
-        );
-        assert_eq!(visits(&providers), ["passed", "passed"]);
-        stop(house);
-        assert!(!runs(&successor));
-    });
+            let gravimeter = serve_ready();
+            let successor = wait_for_agent(2);
+            assert!(
+                !runs(&orphan) && runs(&successor),
+                "{orphan} gave way to {successor}"
+            );
+            assert_eq!(visits(&providers), ["passed", "passed"]);
+            stop(gravimeter);
+            assert!(!runs(&successor));
+        },
+    );
 }
 
 /// What becomes of a request of the agent's user, who trusts Gravimeter's bundle, at each provider.

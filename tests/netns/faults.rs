@@ -3,7 +3,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use crate::house::{
+use crate::running::{
     AGENT_PROGRAM, FIRST, HOST, Provider, count, readiness, scrape, serve_ready, serve_ready_with,
     stop, wait_for, write_idle_agent,
 };
@@ -19,7 +19,7 @@ pub(crate) fn a_killed_agent_stops_what_it_had_asked_for() {
         let question =
             format!("curl -sN -o /dev/null {CALL} --cacert {STATE}/trust/bundle.pem {DIRECT}");
         write_program(AGENT_PROGRAM, &format!("#!/bin/bash\nexec {question}\n"));
-        let house = serve_ready();
+        let gravimeter = serve_ready();
         wait_for("the call", || in_flight() == 1);
         root(&format!("pkill -9 -u {AGENT} -x curl"));
         wait_for("its end at the provider", || aborted(&provider) == 1);
@@ -31,7 +31,7 @@ pub(crate) fn a_killed_agent_stops_what_it_had_asked_for() {
             count("gravimeter_agent_restarts_total", "reason=\"killed\""),
             1
         );
-        stop_at_once(house);
+        stop_at_once(gravimeter);
     });
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn a_provider_that_vanishes_is_given_up() {
         let _provider = Provider::with_pause(PROVIDER_V4, FIRST, SLOW);
         install();
         write_idle_agent();
-        let house = serve_ready_with(&[
+        let gravimeter = serve_ready_with(&[
             ("GRAVIMETER_TIMEOUTS_IDLE", "6s"),
             ("GRAVIMETER_TIMEOUTS_UPSTREAM_CONNECT", "2s"),
         ]);
@@ -81,7 +81,7 @@ pub(crate) fn a_provider_that_vanishes_is_given_up() {
         wait_for("service as before", || in_flight() == 1);
         agent.kill().expect("a signal");
         agent.wait().expect("its end");
-        stop_at_once(house);
+        stop_at_once(gravimeter);
     });
 }
 
@@ -96,9 +96,9 @@ fn asks_within_a_minute(connection: &str) -> bool {
 }
 
 /// A start that changes nothing needs no room on the disk.
-pub(crate) fn a_full_disk_does_not_keep_the_house_from_starting_again() {
+pub(crate) fn a_full_disk_does_not_keep_gravimeter_from_starting_again() {
     on_stage(
-        "faults::a_full_disk_does_not_keep_the_house_from_starting_again",
+        "faults::a_full_disk_does_not_keep_gravimeter_from_starting_again",
         || {
             root(&format!(
                 "mount -t tmpfs -o size=4m,mode=755 tmpfs {STATE} && chown {OPERATOR}: {STATE}"
@@ -113,9 +113,9 @@ pub(crate) fn a_full_disk_does_not_keep_the_house_from_starting_again() {
                     "--capture.redirect",
                     "off",
                 ]);
-                let house = command.stdin(Stdio::null()).spawn().expect("Gravimeter");
+                let gravimeter = command.stdin(Stdio::null()).spawn().expect("Gravimeter");
                 wait_for("readiness", || readiness() == "200");
-                house
+                gravimeter
             };
             let files = || {
                 root(&format!(
@@ -148,7 +148,7 @@ pub(crate) fn without_a_free_port_newcomers_are_refused_and_the_others_live() {
             install();
             write_idle_agent();
             let resolve = format!("{HOST}:443={}", provider.at);
-            let house = serve_ready_with(&[
+            let gravimeter = serve_ready_with(&[
                 ("GRAVIMETER_UPSTREAM_RESOLVE", &resolve),
                 ("GRAVIMETER_CAPTURE_CONNECT_LISTEN", "127.0.0.1:8743"),
             ]);
@@ -187,7 +187,7 @@ pub(crate) fn without_a_free_port_newcomers_are_refused_and_the_others_live() {
                 served
             });
             assert!(scrape().contains("gravimeter_"), "the exporter answers");
-            stop_at_once(house);
+            stop_at_once(gravimeter);
         },
     );
 }
@@ -232,12 +232,12 @@ fn by_proxy(number: u64) -> (&'static str, String) {
 }
 
 /// Two forced signals: what still runs is not waited for.
-fn stop_at_once(mut house: Child) {
+fn stop_at_once(mut gravimeter: Child) {
     root(&format!(
         "kill -TERM {0}; sleep 0.2; kill -TERM {0} 2>/dev/null || true",
-        house.id()
+        gravimeter.id()
     ));
-    assert!(house.wait().expect("an end").success());
+    assert!(gravimeter.wait().expect("an end").success());
 }
 
 const PORTS: u64 = 20;

@@ -141,9 +141,9 @@ fn leaves_nothing(script: &str, end: impl Fn(Supervised)) {
     }
 }
 
-pub(crate) fn what_an_agent_has_detached_ends_with_the_house() {
+pub(crate) fn what_an_agent_has_detached_ends_with_gravimeter() {
     stage::on_stage(
-        "life::what_an_agent_has_detached_ends_with_the_house",
+        "life::what_an_agent_has_detached_ends_with_gravimeter",
         || {
             leaves_nothing(&format!("{DETACHES}exec sleep 1000\n"), |supervised| {
                 assert_eq!(
@@ -163,7 +163,7 @@ pub(crate) fn what_an_agent_has_detached_ends_with_the_agent() {
                 let said = supervised.rest();
                 assert!(
                     said.last()
-                        .is_some_and(|line| line.starts_with("error: the agent ended 0 times")),
+                        .is_some_and(|line| line.starts_with("error: the agent did not stay up")),
                     "{said:?}"
                 );
             });
@@ -286,7 +286,7 @@ pub(crate) fn a_loop_of_crashes_ends() {
         let life = ["AgentUp(true)", "AgentUp(false)"];
         let again = ["AgentRestarted(Failed)", "AgentUp(true)", "AgentUp(false)"];
         assert_eq!(facts, [&life[..], &again, &again].concat(), "{said:?}");
-        let expected = "error: the agent did not stay up, although it was started again 2 times (last: failed): --agent.log_output true shows what it prints";
+        let expected = "error: the agent did not stay up (starts after the first: 2; the last end: failed): --agent.log_output true shows what it prints";
         assert_eq!(said.last().map(String::as_str), Some(expected));
     });
 }

@@ -13,7 +13,6 @@ mod client;
 mod connect;
 mod ends;
 mod faults;
-mod house;
 mod life;
 mod privilege;
 #[path = "../it/kit/pty.rs"]
@@ -27,6 +26,7 @@ mod pty;
 mod role;
 mod rules;
 mod run;
+mod running;
 mod scopes;
 #[path = "../skip.rs"]
 mod skip;
@@ -70,13 +70,13 @@ tests![
         other_users_are_refused_and_counted,
     ],
     ends: [
-        a_killed_house_fails_closed_and_comes_back,
+        a_killed_gravimeter_fails_closed_and_comes_back,
         the_demo_leaves_nothing_behind,
         an_interrupted_demo_leaves_nothing_behind,
         what_serve_installs_as_root_goes_with_it,
     ],
     faults: [
-        a_full_disk_does_not_keep_the_house_from_starting_again,
+        a_full_disk_does_not_keep_gravimeter_from_starting_again,
         a_killed_agent_stops_what_it_had_asked_for,
         a_provider_that_vanishes_is_given_up,
         without_a_free_port_newcomers_are_refused_and_the_others_live,
@@ -85,7 +85,7 @@ tests![
         a_shutdown_asks_the_agent_first,
         an_agent_of_our_own_user_needs_no_root,
         an_agent_that_does_not_listen_is_killed_with_its_children,
-        what_an_agent_has_detached_ends_with_the_house,
+        what_an_agent_has_detached_ends_with_gravimeter,
         what_an_agent_has_detached_ends_with_the_agent,
         what_an_agent_has_detached_is_reaped,
         a_killed_agent_is_started_again,
@@ -99,8 +99,8 @@ tests![
     ],
     rules: [
         only_the_agents_port_443_is_redirected,
-        a_dead_house_refuses_at_once,
-        the_agent_cannot_reach_the_house_directly,
+        a_dead_gravimeter_refuses_at_once,
+        the_agent_cannot_reach_gravimeter_directly,
         http_3_is_refused_at_once,
         rules_come_all_or_none,
         rules_go_without_a_trace,
@@ -136,9 +136,9 @@ tests![
     ],
     whole: [
         a_language_server_of_its_own_user_is_counted_to_the_token,
-        an_installed_house_needs_no_more_words,
+        an_installed_gravimeter_needs_no_more_words,
         rules_that_vanish_are_told,
-        the_redirected_user_cannot_run_the_house,
+        the_redirected_user_cannot_run_gravimeter,
     ],
 ];
 

@@ -19,7 +19,7 @@ pub(crate) fn only_the_agents_port_443_is_redirected() {
     stage::on_stage("rules::only_the_agents_port_443_is_redirected", || {
         stage::install();
         for address in ["127.0.0.1:8742", "[::1]:8742"] {
-            greet(address, "house");
+            greet(address, "gravimeter");
         }
         for address in [PROVIDER_V4, PROVIDER_V6] {
             greet(&socket(address, 443), "provider");
@@ -27,7 +27,7 @@ pub(crate) fn only_the_agents_port_443_is_redirected() {
         }
         let mapped = format!("::ffff:{PROVIDER_V4}");
         for address in [PROVIDER_V4, PROVIDER_V6, &mapped] {
-            assert_eq!(greeting(AGENT, address, 443), "house", "{address}");
+            assert_eq!(greeting(AGENT, address, 443), "gravimeter", "{address}");
             assert_eq!(greeting(OPERATOR, address, 443), "provider", "{address}");
             assert_eq!(greeting("root", address, 443), "provider", "{address}");
             assert_eq!(
@@ -42,8 +42,8 @@ pub(crate) fn only_the_agents_port_443_is_redirected() {
     });
 }
 
-pub(crate) fn a_dead_house_refuses_at_once() {
-    stage::on_stage("rules::a_dead_house_refuses_at_once", || {
+pub(crate) fn a_dead_gravimeter_refuses_at_once() {
+    stage::on_stage("rules::a_dead_gravimeter_refuses_at_once", || {
         stage::install();
         greet(&socket(PROVIDER_V4, 443), "provider");
         greet(&socket(PROVIDER_V6, 443), "provider");
@@ -53,12 +53,12 @@ pub(crate) fn a_dead_house_refuses_at_once() {
     });
 }
 
-pub(crate) fn the_agent_cannot_reach_the_house_directly() {
-    stage::on_stage("rules::the_agent_cannot_reach_the_house_directly", || {
+pub(crate) fn the_agent_cannot_reach_gravimeter_directly() {
+    stage::on_stage("rules::the_agent_cannot_reach_gravimeter_directly", || {
         stage::install();
         for address in ["127.0.0.1", "::1"] {
             for port in [8741, 8742, 8743, 8744] {
-                greet(&socket(address, port), "house");
+                greet(&socket(address, port), "gravimeter");
             }
             for port in [8741, 8742, 8743] {
                 assert_eq!(
@@ -68,13 +68,13 @@ pub(crate) fn the_agent_cannot_reach_the_house_directly() {
                 );
                 assert_eq!(
                     greeting(OPERATOR, address, port),
-                    "house",
+                    "gravimeter",
                     "{address} {port}"
                 );
             }
             assert_eq!(
                 greeting(AGENT, address, 8744),
-                "house",
+                "gravimeter",
                 "its own RPC on {address}"
             );
         }
@@ -358,12 +358,12 @@ pub(crate) fn nft_does_where_iptables_is_missing() {
         root("rm $(type -P iptables-save iptables-restore ip6tables-save ip6tables-restore)");
         stage::install();
         for address in ["127.0.0.1", "::1"] {
-            greet(&socket(address, 8742), "house");
-            greet(&socket(address, 8741), "house");
+            greet(&socket(address, 8742), "gravimeter");
+            greet(&socket(address, 8741), "gravimeter");
         }
         for address in [PROVIDER_V4, PROVIDER_V6] {
             greet(&socket(address, 443), "provider");
-            assert_eq!(greeting(AGENT, address, 443), "house", "{address}");
+            assert_eq!(greeting(AGENT, address, 443), "gravimeter", "{address}");
             assert_eq!(greeting(OPERATOR, address, 443), "provider", "{address}");
             let ask = format!(
                 "exec 3<>/dev/udp/{address}/443 && echo hello >&3 && read -t 10 <&3; echo $?"

@@ -10,7 +10,7 @@ use std::process::{Child, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::house::{FIRST, HOST, Provider, SECOND, root_file, wait_for};
+use crate::running::{FIRST, HOST, Provider, SECOND, root_file, wait_for};
 use crate::stage::{
     OPERATOR, PROGRAM, PROVIDER_V4, PROVIDER_V6, STATE, as_user, on_stage, root, shell_as, text,
 };

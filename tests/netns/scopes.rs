@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::client;
-use crate::house::{FIRST, HOST, Provider, SECOND, wait_for};
 use crate::pty::Pty;
 use crate::run::{
     HOME, background, call, command, line, nothing_is_left, on_network, quoted, report, run,
 };
+use crate::running::{FIRST, HOST, Provider, SECOND, wait_for};
 use crate::stage::{
     AGENT, OPERATOR, PROGRAM, PROVIDER_V4, PROVIDER_V6, STATE, as_user, install, root, shell_as,
     text, write_program,

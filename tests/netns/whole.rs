@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::house::{
-    AGENT_PROGRAM, FIRST, HOUSE_ISSUER, PROVIDER_ISSUER, Provider, SECOND, exchanges,
+use crate::running::{
+    AGENT_PROGRAM, FIRST, GRAVIMETER_ISSUER, PROVIDER_ISSUER, Provider, SECOND, exchanges,
     foreign_rules, intercepted, issuer, readiness, scrape, serve, serve_ready, settled_usage, stop,
     wait_for, write_idle_agent,
 };
@@ -30,7 +30,7 @@ pub(crate) fn a_language_server_of_its_own_user_is_counted_to_the_token() {
             ];
             install();
             write_program(AGENT_PROGRAM, &agent_program(&providers));
-            let house = serve();
+            let gravimeter = serve();
             wait_for("both visits", || {
                 Path::new("/var/lib/antigravity-ls/done").exists()
             });
@@ -80,7 +80,7 @@ pub(crate) fn a_language_server_of_its_own_user_is_counted_to_the_token() {
                     .success(),
                 "so is the redirect door"
             );
-            stop(house);
+            stop(gravimeter);
             assert!(
                 !shell_as("root", &format!("pgrep -u {AGENT}"))
                     .status
@@ -109,7 +109,7 @@ fn others_go_straight_to_the_provider(providers: &[Provider]) {
     }
     for address in providers.iter().map(|provider| &provider.at) {
         let issuer = issuer(AGENT, address);
-        assert!(issuer.contains(HOUSE_ISSUER), "{address}: {issuer}");
+        assert!(issuer.contains(GRAVIMETER_ISSUER), "{address}: {issuer}");
     }
     // The agent's two came last: once they are counted, whatever came before them is, too.
     let expected = before + providers.len() as u64;
@@ -117,7 +117,7 @@ fn others_go_straight_to_the_provider(providers: &[Provider]) {
     assert_eq!(
         intercepted(),
         expected,
-        "the house saw nothing of the others"
+        "Gravimeter saw nothing of the others"
     );
 }
 
@@ -126,19 +126,19 @@ pub(crate) fn rules_that_vanish_are_told() {
     on_stage("whole::rules_that_vanish_are_told", || {
         install();
         write_idle_agent();
-        let house = serve_ready();
+        let gravimeter = serve_ready();
         root("iptables -t nat -F OUTPUT");
         wait_for("the metric", || {
             scrape().contains("gravimeter_redirect_active{family=\"ipv4\"} 0")
         });
         wait_for("unreadiness", || readiness() == "503");
-        stop(house);
+        stop(gravimeter);
     });
 }
 
 /// M5: Gravimeter refuses to run as the user whose traffic is led to it.
-pub(crate) fn the_redirected_user_cannot_run_the_house() {
-    on_stage("whole::the_redirected_user_cannot_run_the_house", || {
+pub(crate) fn the_redirected_user_cannot_run_gravimeter() {
+    on_stage("whole::the_redirected_user_cannot_run_gravimeter", || {
         install();
         let home = format!("/var/lib/{AGENT}/state");
         let flags = [
@@ -166,8 +166,8 @@ pub(crate) fn the_redirected_user_cannot_run_the_house() {
 
 /// What a new user does: install, then serve. The state folder that install makes is found without
 /// being named.
-pub(crate) fn an_installed_house_needs_no_more_words() {
-    on_stage("whole::an_installed_house_needs_no_more_words", || {
+pub(crate) fn an_installed_gravimeter_needs_no_more_words() {
+    on_stage("whole::an_installed_gravimeter_needs_no_more_words", || {
         write_idle_agent();
         let flags = [
             "serve",
@@ -192,7 +192,7 @@ pub(crate) fn an_installed_house_needs_no_more_words() {
         );
 
         install();
-        let house = as_user(OPERATOR)
+        let gravimeter = as_user(OPERATOR)
             .env("HOME", "/var/lib/ann")
             .arg(PROGRAM)
             .args(flags)
@@ -205,7 +205,7 @@ pub(crate) fn an_installed_house_needs_no_more_words() {
                 .success()
         );
         assert!(!shell_as(AGENT, &format!("ls {STATE}/ca")).status.success());
-        stop(house);
+        stop(gravimeter);
         root(&format!("{SCRIPT} remove --purge"));
         assert!(!Path::new(STATE).exists());
     });

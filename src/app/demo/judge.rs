@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_house_has_had_no_time_to_learn_is_no_mistake() {
+    fn what_gravimeter_has_had_no_time_to_learn_is_no_mistake() {
         let now = microseconds(100_000_000);
         let (old, fresh) = (call("old", 94_000_000), call("fresh", 94_000_001));
         let mut judgement = Judgement::default();

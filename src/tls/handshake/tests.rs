@@ -18,7 +18,7 @@ use crate::tls::read_ahead::ReadAhead;
 
 const HOST: &str = "api.example.com";
 
-fn house() -> (TempDir, Arc<Authority>, Leaves) {
+fn gravimeter() -> (TempDir, Arc<Authority>, Leaves) {
     let folder = tempfile::tempdir().expect("temp");
     let permitted = [HostPattern::parse("*.example.com").expect("pattern")];
     let (own, _) =
@@ -79,7 +79,7 @@ async fn meet(
         stream.read_to_end(&mut answer).await?;
         Ok(answer)
     };
-    let house = async {
+    let gravimeter = async {
         let mut reader = HelloReader::new(Bytes::new());
         let hello = reader.read(&mut far).await.expect("hello");
         let sni = hello.sni.expect("SNI");
@@ -93,12 +93,12 @@ async fn meet(
         stream.shutdown().await.expect("shutdown");
         Ok(handshake)
     };
-    tokio::join!(house, agent)
+    tokio::join!(gravimeter, agent)
 }
 
 #[tokio::test]
 async fn an_agent_that_trusts_the_ca_is_served_and_resumes() {
-    let (_folder, own, leaves) = house();
+    let (_folder, own, leaves) = gravimeter();
     for (version, expected) in [
         (&rustls::version::TLS12, TlsVersion::Tls12),
         (&rustls::version::TLS13, TlsVersion::Tls13),
@@ -130,7 +130,7 @@ async fn an_agent_that_trusts_the_ca_is_served_and_resumes() {
 
 #[tokio::test]
 async fn an_agent_that_does_not_trust_the_ca_is_named() {
-    let (_folder, _, leaves) = house();
+    let (_folder, _, leaves) = gravimeter();
     let stranger = Arc::new(agent(None, crate::tls::VERSIONS));
     let (handshake, answer) = meet(&leaves, &stranger, HOST, None).await;
     assert_eq!(handshake, Err(HandshakeFailure::UnknownCa));
@@ -139,7 +139,7 @@ async fn an_agent_that_does_not_trust_the_ca_is_named() {
 
 #[tokio::test]
 async fn an_agent_that_goes_away_or_talks_nonsense_is_named() {
-    let (_folder, _, leaves) = house();
+    let (_folder, _, leaves) = gravimeter();
     let (config, _) = leaves
         .server_config(&Host::parse(HOST).expect("host"), None)
         .await

@@ -10,18 +10,18 @@ fn host(text: &str) -> Host {
     Host::parse(text).expect("host")
 }
 
-struct House {
+struct Gravimeter {
     folder: TempDir,
     leaves: Leaves,
 }
 
 /// A CA for `example.com` and what is below it.
-fn house(now: SystemTime) -> House {
+fn gravimeter(now: SystemTime) -> Gravimeter {
     let folder = tempfile::tempdir().expect("temp");
     let permitted = [HostPattern::parse("*.example.com").expect("pattern")];
     let (authority, _) =
         Authority::load_or_create(&folder.path().join("ca"), &permitted, now).expect("CA");
-    House {
+    Gravimeter {
         leaves: Leaves::new(Arc::new(authority)).expect("leaves"),
         folder,
     }
@@ -31,7 +31,7 @@ fn der(leaf: &Leaf) -> &[u8] {
     leaf.certified.cert.first().expect("a certificate")
 }
 
-impl House {
+impl Gravimeter {
     fn openssl(&self, leaf: &Leaf, arguments: &[&str]) -> Output {
         let file = self.folder.path().join("leaf.pem");
         std::fs::write(&file, pem::encode(&pem::Pem::new("CERTIFICATE", der(leaf))))
@@ -59,13 +59,13 @@ impl House {
 
 #[tokio::test]
 async fn a_leaf_is_for_one_host_and_one_use() {
-    let house = house(SystemTime::now());
-    let (leaf, _) = house
+    let gravimeter = gravimeter(SystemTime::now());
+    let (leaf, _) = gravimeter
         .leaves
         .leaf(&host("api.example.com"), SystemTime::now())
         .await
         .expect("leaf");
-    let text = house
+    let text = gravimeter
         .openssl(&leaf, &["x509", "-noout", "-text", "-in", "leaf.pem"])
         .stdout;
     let text = String::from_utf8(text).expect("text");
@@ -86,10 +86,10 @@ async fn a_leaf_is_for_one_host_and_one_use() {
     assert!(parsed.raw_serial().len() * 8 >= 64);
     assert_ne!(
         parsed.public_key().raw,
-        house.leaves.authority.subject_public_key_info(),
+        gravimeter.leaves.authority.subject_public_key_info(),
         "a key of its own"
     );
-    let (other, _) = house
+    let (other, _) = gravimeter
         .leaves
         .leaf(&host("b.example.com"), SystemTime::now())
         .await
@@ -100,16 +100,16 @@ async fn a_leaf_is_for_one_host_and_one_use() {
 
 #[tokio::test]
 async fn openssl_accepts_the_leaf_for_its_host_alone() {
-    let house = house(SystemTime::now());
-    let (leaf, _) = house
+    let gravimeter = gravimeter(SystemTime::now());
+    let (leaf, _) = gravimeter
         .leaves
         .leaf(&host("api.example.com"), SystemTime::now())
         .await
         .expect("leaf");
-    let output = house.verify(&leaf, "api.example.com");
+    let output = gravimeter.verify(&leaf, "api.example.com");
     assert!(output.status.success(), "{output:?}");
     assert!(
-        !house.verify(&leaf, "www.example.com").status.success(),
+        !gravimeter.verify(&leaf, "www.example.com").status.success(),
         "another name"
     );
 }
@@ -117,7 +117,7 @@ async fn openssl_accepts_the_leaf_for_its_host_alone() {
 /// The CA's constraints permit everything below `example.com`, its pattern one label more.
 #[tokio::test]
 async fn no_leaf_is_minted_outside_the_patterns() {
-    let house = house(SystemTime::now());
+    let gravimeter = gravimeter(SystemTime::now());
     for outside in [
         "example.com",
         "a.b.example.com",
@@ -125,7 +125,7 @@ async fn no_leaf_is_minted_outside_the_patterns() {
         "example.com.evil.example",
         "evilexample.com",
     ] {
-        let error = house
+        let error = gravimeter
             .leaves
             .leaf(&host(outside), SystemTime::now())
             .await
@@ -143,7 +143,10 @@ async fn no_leaf_is_minted_outside_the_patterns() {
         vec![dns("*.example.com")],
     ] {
         params.subject_alt_names = names;
-        let signed = house.leaves.authority.sign(&params, &house.leaves.key);
+        let signed = gravimeter
+            .leaves
+            .authority
+            .sign(&params, &gravimeter.leaves.key);
         assert!(
             matches!(signed, Err(SignError::NotPermitted)),
             "{:?}",
@@ -158,9 +161,9 @@ fn dns(name: &str) -> SanType {
 
 #[tokio::test]
 async fn whoever_asks_at_the_same_time_gets_one_leaf() {
-    let house = house(SystemTime::now());
+    let gravimeter = gravimeter(SystemTime::now());
     let (name, now) = (host("api.example.com"), SystemTime::now());
-    let leaves = join_all((0..64).map(|_| house.leaves.leaf(&name, now))).await;
+    let leaves = join_all((0..64).map(|_| gravimeter.leaves.leaf(&name, now))).await;
     let leaves: Vec<_> = leaves.into_iter().map(|leaf| leaf.expect("leaf")).collect();
     assert_eq!(
         leaves
@@ -179,7 +182,7 @@ async fn whoever_asks_at_the_same_time_gets_one_leaf() {
 #[tokio::test]
 async fn a_leaf_outside_its_life_is_minted_again() {
     let made = SystemTime::now();
-    let house = house(made);
+    let gravimeter = gravimeter(made);
     let name = host("api.example.com");
     let minute = Duration::from_secs(60);
     for (now, expected) in [
@@ -191,7 +194,7 @@ async fn a_leaf_outside_its_life_is_minted_again() {
         (made, LeafResult::Minted),
         (made - BACKDATE - minute, LeafResult::Minted),
     ] {
-        let (leaf, result) = house.leaves.leaf(&name, now).await.expect("leaf");
+        let (leaf, result) = gravimeter.leaves.leaf(&name, now).await.expect("leaf");
         assert_eq!(result, expected, "{:?}", now.duration_since(made));
         assert!(leaf.serves(now));
     }
@@ -199,20 +202,31 @@ async fn a_leaf_outside_its_life_is_minted_again() {
 
 #[tokio::test]
 async fn no_leaf_outlives_the_ca() {
-    let house = house(SystemTime::now());
-    let (name, end) = (host("api.example.com"), house.leaves.authority.not_after());
-    let (leaf, _) = house.leaves.leaf(&name, end - DAY).await.expect("leaf");
+    let gravimeter = gravimeter(SystemTime::now());
+    let (name, end) = (
+        host("api.example.com"),
+        gravimeter.leaves.authority.not_after(),
+    );
+    let (leaf, _) = gravimeter
+        .leaves
+        .leaf(&name, end - DAY)
+        .await
+        .expect("leaf");
     let (_, parsed) = x509_parser::parse_x509_certificate(der(&leaf)).expect("parsed");
     let (_, ca) =
-        x509_parser::pem::parse_x509_pem(house.leaves.authority.certificate_pem().as_bytes())
+        x509_parser::pem::parse_x509_pem(gravimeter.leaves.authority.certificate_pem().as_bytes())
             .expect("PEM");
     assert_eq!(
         parsed.validity().not_after,
         ca.parse_x509().expect("CA").validity().not_after
     );
-    let error = house.leaves.leaf(&name, end).await.expect_err("expired");
+    let error = gravimeter
+        .leaves
+        .leaf(&name, end)
+        .await
+        .expect_err("expired");
     assert!(matches!(error, LeafError::AuthorityExpired), "{error}");
-    let (_, result) = house
+    let (_, result) = gravimeter
         .leaves
         .leaf(&name, end - DAY)
         .await
@@ -222,32 +236,32 @@ async fn no_leaf_outlives_the_ca() {
 
 #[tokio::test]
 async fn a_flood_of_names_does_not_grow_the_cache() {
-    let house = house(SystemTime::now());
+    let gravimeter = gravimeter(SystemTime::now());
     for number in 0..3 * MAX_LEAVES {
-        house
+        gravimeter
             .leaves
             .leaf(&host(&format!("h{number}.example.com")), SystemTime::now())
             .await
             .expect("leaf");
     }
-    house.leaves.cache.run_pending_tasks().await;
+    gravimeter.leaves.cache.run_pending_tasks().await;
     assert!(
-        house.leaves.cache.entry_count() <= MAX_LEAVES,
+        gravimeter.leaves.cache.entry_count() <= MAX_LEAVES,
         "{}",
-        house.leaves.cache.entry_count()
+        gravimeter.leaves.cache.entry_count()
     );
 }
 
 #[tokio::test]
 async fn the_configuration_offers_the_given_protocol_or_none() {
-    let house = house(SystemTime::now());
+    let gravimeter = gravimeter(SystemTime::now());
     let name = host("api.example.com");
-    let (with, first) = house
+    let (with, first) = gravimeter
         .leaves
         .server_config(&name, Some(b"h2"))
         .await
         .expect("config");
-    let (without, second) = house
+    let (without, second) = gravimeter
         .leaves
         .server_config(&name, None)
         .await

@@ -142,7 +142,7 @@ async fn meet(upstream: &Upstream, config: ServerConfig, host: &str, alpn: &[&[u
         let _ = stream.read_to_end(&mut bytes).await;
         bytes.len()
     };
-    let house = async {
+    let gravimeter = async {
         let tcp = TcpStream::connect(address).await.expect("connect");
         let alpn: Vec<_> = alpn.iter().map(|name| name.to_vec()).collect();
         let verified = upstream
@@ -156,7 +156,7 @@ async fn meet(upstream: &Upstream, config: ServerConfig, host: &str, alpn: &[&[u
         let _ = stream.read_to_end(&mut Vec::new()).await;
         Ok(outcome)
     };
-    let (answer, origin_bytes) = tokio::join!(house, origin);
+    let (answer, origin_bytes) = tokio::join!(gravimeter, origin);
     let alpn = answer.as_ref().ok().and_then(|(_, alpn)| alpn.clone());
     Seen {
         answer: answer.map(|(handshake, _)| handshake),
@@ -636,7 +636,7 @@ async fn peers_that_speak_no_tls_are_named() {
                 .expect("hello");
             tcp.write_all(bytes).await.expect("write");
         };
-        let house = async {
+        let gravimeter = async {
             let tcp = TcpStream::connect(address).await.expect("connect");
             world
                 .upstream
@@ -644,7 +644,7 @@ async fn peers_that_speak_no_tls_are_named() {
                 .await
                 .map(|_| ())
         };
-        let (answer, ()) = tokio::join!(house, origin);
+        let (answer, ()) = tokio::join!(gravimeter, origin);
         assert_eq!(answer, Err(expected), "{bytes:?}");
     }
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
-use super::kit::House;
+use super::kit::Gravimeter;
 use crate::export::tests::kit::value;
 use crate::web::Config;
 use crate::web::access::Access;
@@ -142,9 +142,9 @@ fn what_others_can_reach_must_be_protected() {
 #[tokio::test]
 async fn a_password_is_asked_for_and_the_file_may_change() {
     let written = Written::new(&users(&[("alice", "secret")]));
-    let house = House::behind(Config::default(), Some(written.open())).await;
+    let gravimeter = Gravimeter::behind(Config::default(), Some(written.open())).await;
     for path in ["/metrics", "/v1/usage", "/healthz", "/", "/nothing"] {
-        let answer = house.get(path).await;
+        let answer = gravimeter.get(path).await;
         assert_eq!(
             (answer.status, answer.error_code().as_str()),
             (401, "unauthorized"),
@@ -155,11 +155,14 @@ async fn a_password_is_asked_for_and_the_file_may_change() {
             "Basic realm=\"gravimeter\", charset=\"UTF-8\""
         );
     }
-    assert_eq!(house.ask("GET", "/metrics", &[ALICE]).await.status, 200);
+    assert_eq!(
+        gravimeter.ask("GET", "/metrics", &[ALICE]).await.status,
+        200
+    );
     // alice:wrong and mallory:secret
     for wrong in ["Basic YWxpY2U6d3Jvbmc=", "Basic bWFsbG9yeTpzZWNyZXQ="] {
         assert_eq!(
-            house
+            gravimeter
                 .ask("GET", "/metrics", &[("Authorization", wrong)])
                 .await
                 .status,
@@ -168,13 +171,13 @@ async fn a_password_is_asked_for_and_the_file_may_change() {
     }
     assert_eq!(
         value(
-            &house.metrics,
+            &gravimeter.metrics,
             "gravimeter_web_refusals_total",
             &["reason=password"]
         ),
         Some(7.0)
     );
-    let rebound = house
+    let rebound = gravimeter
         .ask("GET", "/metrics", &[ALICE, ("Host", "evil.example")])
         .await;
     assert_eq!(
@@ -184,10 +187,13 @@ async fn a_password_is_asked_for_and_the_file_may_change() {
     );
 
     written.write(&users(&[("alice", "new")]));
-    assert_eq!(house.ask("GET", "/metrics", &[ALICE]).await.status, 401);
+    assert_eq!(
+        gravimeter.ask("GET", "/metrics", &[ALICE]).await.status,
+        401
+    );
     written.write("");
-    assert_eq!(house.get("/metrics").await.status, 200);
-    let mut kept = house.connect().await;
+    assert_eq!(gravimeter.get("/metrics").await.status, 200);
+    let mut kept = gravimeter.connect().await;
     written.write("basic_auth_users: {alice: plain}");
     let mut answer = Vec::new();
     use tokio::io::AsyncWriteExt as _;
@@ -203,27 +209,30 @@ async fn a_password_is_asked_for_and_the_file_may_change() {
     );
     assert!(
         value(
-            &house.metrics,
+            &gravimeter.metrics,
             "gravimeter_web_refusals_total",
             &["reason=config"]
         ) > Some(0.0)
     );
     written.write(&users(&[("alice", "secret")]));
-    assert_eq!(house.ask("GET", "/metrics", &[ALICE]).await.status, 200);
+    assert_eq!(
+        gravimeter.ask("GET", "/metrics", &[ALICE]).await.status,
+        200
+    );
 }
 
 #[tokio::test]
 async fn requests_beyond_the_rate_are_refused() {
     let written = Written::new("rate_limit: {interval: 1h, burst: 2}");
-    let house = House::behind(Config::default(), Some(written.open())).await;
+    let gravimeter = Gravimeter::behind(Config::default(), Some(written.open())).await;
     let mut statuses = Vec::new();
     for _ in 0..4 {
-        statuses.push(house.get("/healthz").await.status);
+        statuses.push(gravimeter.get("/healthz").await.status);
     }
     assert_eq!(statuses, [200, 200, 429, 429]);
     assert_eq!(
         value(
-            &house.metrics,
+            &gravimeter.metrics,
             "gravimeter_web_refusals_total",
             &["reason=rate_limit"]
         ),
@@ -244,15 +253,15 @@ async fn whoever_guesses_does_not_keep_a_right_password_out() {
     let hash = bcrypt::hash("secret", 6).expect("a hash");
     let written = Written::new(&format!("basic_auth_users: {{alice: '{hash}'}}"));
     // As after a restart: no verdict is known yet.
-    let house = Arc::new(House::behind(Config::default(), Some(written.open())).await);
+    let gravimeter = Arc::new(Gravimeter::behind(Config::default(), Some(written.open())).await);
     let mut guessers = tokio::task::JoinSet::new();
     let guesses = Arc::new(AtomicUsize::new(0));
     for _ in 0..60 {
-        let (house, guesses) = (Arc::clone(&house), Arc::clone(&guesses));
+        let (gravimeter, guesses) = (Arc::clone(&gravimeter), Arc::clone(&guesses));
         guessers.spawn(async move {
             loop {
                 let number = guesses.fetch_add(1, Ordering::Relaxed);
-                let answer = house
+                let answer = gravimeter
                     .ask("GET", "/metrics", &[("Authorization", &guess(number))])
                     .await;
                 assert_eq!(answer.status, 401, "{}", answer.text());
@@ -263,7 +272,7 @@ async fn whoever_guesses_does_not_keep_a_right_password_out() {
         tokio::task::yield_now().await;
     }
     for _ in 0..20 {
-        let answer = house.ask("GET", "/metrics", &[ALICE]).await;
+        let answer = gravimeter.ask("GET", "/metrics", &[ALICE]).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
     guessers.abort_all();
@@ -281,18 +290,18 @@ async fn guesses_use_up_no_rate_of_those_who_know_their_password() {
         "rate_limit: {{interval: 1h, burst: 2}}\n{}",
         users(&[("alice", "secret")])
     ));
-    let house = House::behind(Config::default(), Some(written.open())).await;
+    let gravimeter = Gravimeter::behind(Config::default(), Some(written.open())).await;
     let mut statuses = Vec::new();
     for number in 0..4 {
         statuses.push(
-            house
+            gravimeter
                 .ask("GET", "/metrics", &[("Authorization", &guess(number))])
                 .await
                 .status,
         );
     }
     for _ in 0..3 {
-        statuses.push(house.ask("GET", "/metrics", &[ALICE]).await.status);
+        statuses.push(gravimeter.ask("GET", "/metrics", &[ALICE]).await.status);
     }
     assert_eq!(statuses, [401, 401, 429, 429, 200, 200, 429]);
 }
@@ -301,8 +310,8 @@ async fn guesses_use_up_no_rate_of_those_who_know_their_password() {
 async fn fields_are_added_to_every_answer_and_the_page_keeps_its_own() {
     let added = "http_server_config: {headers: {X-Frame-Options: deny, Content-Security-Policy: \"default-src *\"}}";
     let written = Written::new(added);
-    let house = House::behind(Config::default(), Some(written.open())).await;
-    let (metrics, page) = (house.get("/metrics").await, house.get("/").await);
+    let gravimeter = Gravimeter::behind(Config::default(), Some(written.open())).await;
+    let (metrics, page) = (gravimeter.get("/metrics").await, gravimeter.get("/").await);
     assert_eq!(
         (
             metrics.headers["x-frame-options"].as_str(),
@@ -340,8 +349,8 @@ async fn a_handshake_that_never_ends_is_not_waited_for() {
         header_read_timeout: Duration::from_millis(50),
         ..Config::default()
     };
-    let house = House::behind(config, Some(written.open())).await;
-    let mut silent = house.connect().await;
+    let gravimeter = Gravimeter::behind(config, Some(written.open())).await;
+    let mut silent = gravimeter.connect().await;
     let mut answer = Vec::new();
     let _ = timeout(PATIENCE, silent.read_to_end(&mut answer))
         .await
@@ -349,7 +358,7 @@ async fn a_handshake_that_never_ends_is_not_waited_for() {
     assert!(answer.is_empty());
     assert_eq!(
         value(
-            &house.metrics,
+            &gravimeter.metrics,
             "gravimeter_web_refusals_total",
             &["reason=handshake"]
         ),

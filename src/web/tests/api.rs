@@ -7,7 +7,7 @@ use proptest::string::string_regex;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-use super::kit::House;
+use super::kit::Gravimeter;
 use crate::export::tests::kit::{Key, call, every_fact, promtool, rate_limited, samples};
 use crate::ledger::By;
 use crate::record::{Label as _, Model, Provider, Record as _};
@@ -34,11 +34,11 @@ const PATHS: [&str; 13] = [
 
 #[tokio::test]
 async fn metrics_come_in_the_format_asked_for() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     every_fact()
         .into_iter()
-        .for_each(|fact| house.facts.record(fact));
-    let text = house.get("/metrics").await;
+        .for_each(|fact| gravimeter.facts.record(fact));
+    let text = gravimeter.get("/metrics").await;
     assert_eq!(text.status, 200);
     assert_eq!(
         text.headers["content-type"],
@@ -48,13 +48,13 @@ async fn metrics_come_in_the_format_asked_for() {
         assert!(clean && said.is_empty(), "{said}");
     }
     let accept = [("Accept", "application/openmetrics-text;version=1.0.0")];
-    let openmetrics = house.ask("GET", "/metrics", &accept).await;
+    let openmetrics = gravimeter.ask("GET", "/metrics", &accept).await;
     assert_eq!(
         openmetrics.headers["content-type"],
         "application/openmetrics-text; version=1.0.0; charset=utf-8"
     );
     assert!(openmetrics.text().ends_with("# EOF\n"));
-    let zipped = house
+    let zipped = gravimeter
         .ask("GET", "/metrics", &[("Accept-Encoding", "gzip")])
         .await;
     assert_eq!(zipped.headers["content-encoding"], "gzip");
@@ -67,13 +67,13 @@ async fn metrics_come_in_the_format_asked_for() {
 
 #[tokio::test]
 async fn usage_agrees_with_the_metrics_to_the_token() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     for n in 0..500 {
-        house.took(call(&format!("m{n}")));
-        house.took(rate_limited("m1"));
+        gravimeter.took(call(&format!("m{n}")));
+        gravimeter.took(rate_limited("m1"));
     }
-    let usage = house.get("/v1/usage").await.json();
-    let shown = samples(house.get("/metrics").await.text());
+    let usage = gravimeter.get("/v1/usage").await.json();
+    let shown = samples(gravimeter.get("/metrics").await.text());
     let sum = |name: &str, label: Option<(&str, &str)>| -> u64 {
         let is_meant = |((sample, labels), _): &(&Key, &String)| {
             sample == name
@@ -117,7 +117,7 @@ async fn usage_agrees_with_the_metrics_to_the_token() {
 
 #[tokio::test]
 async fn usage_refuses_what_it_cannot_answer() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     for (query, code) in [
         ("by=colour", "invalid_by"),
         ("since=tomorrow", "invalid_since"),
@@ -127,14 +127,14 @@ async fn usage_refuses_what_it_cannot_answer() {
         ("tz=Mars/Olympus", "invalid_tz"),
         ("tz=+5", "invalid_tz"),
     ] {
-        let answer = house.get(&format!("/v1/usage?{query}")).await;
+        let answer = gravimeter.get(&format!("/v1/usage?{query}")).await;
         assert_eq!(
             (answer.status, answer.error_code()),
             (400, code.to_owned()),
             "{query}"
         );
     }
-    let kept = house
+    let kept = gravimeter
         .get("/v1/usage?by=provider&since=2026-10-01T00:00:00Z")
         .await
         .json();
@@ -144,27 +144,30 @@ async fn usage_refuses_what_it_cannot_answer() {
 
 #[tokio::test]
 async fn readiness_waits_for_every_condition() {
-    let house = House::open().await;
-    assert_eq!(house.get("/healthz").await.status, 200);
-    house.readiness.set(Condition::Listening, true);
-    house.readiness.set(Condition::Agent, true);
-    let waiting = house.get("/readyz").await;
+    let gravimeter = Gravimeter::open().await;
+    assert_eq!(gravimeter.get("/healthz").await.status, 200);
+    gravimeter.readiness.set(Condition::Listening, true);
+    gravimeter.readiness.set(Condition::Agent, true);
+    let waiting = gravimeter.get("/readyz").await;
     assert_eq!(waiting.status, 503);
     assert_eq!(
         waiting.json(),
         json!({"ready": false, "conditions": {"listening": true, "redirect": false}})
     );
-    house.readiness.set(Condition::Redirect, true);
-    assert_eq!(house.get("/readyz").await.status, 200);
-    house.readiness.set(Condition::Listening, false);
-    assert_eq!(house.get("/readyz").await.status, 503);
+    gravimeter.readiness.set(Condition::Redirect, true);
+    assert_eq!(gravimeter.get("/readyz").await.status, 200);
+    gravimeter.readiness.set(Condition::Listening, false);
+    assert_eq!(gravimeter.get("/readyz").await.status, 503);
 }
 
 #[tokio::test]
 async fn head_is_get_without_a_body() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     for path in PATHS {
-        let (head, get) = (house.ask("HEAD", path, &[]).await, house.get(path).await);
+        let (head, get) = (
+            gravimeter.ask("HEAD", path, &[]).await,
+            gravimeter.get(path).await,
+        );
         assert_eq!(head.status, get.status, "{path}");
         assert_eq!(
             head.headers.get("content-type"),
@@ -177,10 +180,10 @@ async fn head_is_get_without_a_body() {
 
 #[tokio::test]
 async fn other_methods_and_paths_get_errors_in_json() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW"] {
         for path in PATHS {
-            let answer = house.ask(method, path, &[]).await;
+            let answer = gravimeter.ask(method, path, &[]).await;
             assert_eq!(
                 (answer.status, answer.error_code().as_str()),
                 (405, "method_not_allowed"),
@@ -197,7 +200,7 @@ async fn other_methods_and_paths_get_errors_in_json() {
         "/debug/pprof",
         "/config",
     ] {
-        let answer = house.get(path).await;
+        let answer = gravimeter.get(path).await;
         assert_eq!(
             (answer.status, answer.error_code().as_str()),
             (404, "not_found"),
@@ -212,8 +215,8 @@ async fn only_our_own_names_are_answered_to() {
         allowed_hosts: vec!["Box.example".into(), "other.example:99".into()],
         ..Config::default()
     };
-    let house = House::with(config).await;
-    let port = house.addr.port();
+    let gravimeter = Gravimeter::with(config).await;
+    let port = gravimeter.addr.port();
     let with_port = |host: &str| format!("{host}:{port}");
     let known = [
         "localhost",
@@ -230,7 +233,7 @@ async fn only_our_own_names_are_answered_to() {
         .chain(["localhost", "127.0.0.1", "[::1]"].map(with_port))
     {
         assert_eq!(
-            house
+            gravimeter
                 .ask("GET", "/metrics", &[("Host", &host)])
                 .await
                 .status,
@@ -251,14 +254,14 @@ async fn only_our_own_names_are_answered_to() {
         "::1",
     ];
     for host in foreign {
-        let answer = house.ask("GET", "/metrics", &[("Host", host)]).await;
+        let answer = gravimeter.ask("GET", "/metrics", &[("Host", host)]).await;
         assert!(
             matches!(answer.status, 400 | 403),
             "{host}: {}",
             answer.status
         );
     }
-    let twice = house
+    let twice = gravimeter
         .ask(
             "GET",
             "/metrics",
@@ -269,7 +272,9 @@ async fn only_our_own_names_are_answered_to() {
         (twice.status, twice.error_code().as_str()),
         (403, "foreign_host")
     );
-    let absolute = house.ask("GET", "http://evil.example/metrics", &[]).await;
+    let absolute = gravimeter
+        .ask("GET", "http://evil.example/metrics", &[])
+        .await;
     assert_eq!(
         (absolute.status, absolute.error_code().as_str()),
         (403, "foreign_host")
@@ -278,10 +283,10 @@ async fn only_our_own_names_are_answered_to() {
 
 #[tokio::test]
 async fn foreign_pages_are_refused_and_no_answer_is_shared() {
-    let house = House::open().await;
-    let ours = format!("http://{}", house.addr);
+    let gravimeter = Gravimeter::open().await;
+    let ours = format!("http://{}", gravimeter.addr);
     assert_eq!(
-        house
+        gravimeter
             .ask("GET", "/v1/usage", &[("Origin", &ours)])
             .await
             .status,
@@ -294,9 +299,11 @@ async fn foreign_pages_are_refused_and_no_answer_is_shared() {
         "",
         "file://",
         &sibling,
-        &format!("ftp://{}", house.addr),
+        &format!("ftp://{}", gravimeter.addr),
     ] {
-        let answer = house.ask("GET", "/v1/usage", &[("Origin", origin)]).await;
+        let answer = gravimeter
+            .ask("GET", "/v1/usage", &[("Origin", origin)])
+            .await;
         assert_eq!(
             (answer.status, answer.error_code().as_str()),
             (403, "foreign_origin"),
@@ -304,7 +311,7 @@ async fn foreign_pages_are_refused_and_no_answer_is_shared() {
         );
     }
     for path in PATHS.into_iter().chain(["/nope"]) {
-        let answer = house.get(path).await;
+        let answer = gravimeter.get(path).await;
         assert!(
             !answer
                 .headers
@@ -327,18 +334,18 @@ async fn foreign_pages_are_refused_and_no_answer_is_shared() {
 
 #[tokio::test]
 async fn the_page_shows_models_as_text_and_loads_nothing() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     assert!(
-        house
+        gravimeter
             .get("/")
             .await
             .text()
             .contains("No call has been seen yet")
     );
     let hostile = "<script>alert(1)</script>{{nonce}}";
-    house.took(call(hostile));
-    house.took(call("gemini-3-pro-high"));
-    let page = house.get("/").await;
+    gravimeter.took(call(hostile));
+    gravimeter.took(call("gemini-3-pro-high"));
+    let page = gravimeter.get("/").await;
     let text = page.text();
     assert_eq!(page.headers["content-type"], "text/html; charset=utf-8");
     assert!(
@@ -362,17 +369,17 @@ async fn the_page_shows_models_as_text_and_loads_nothing() {
     assert_eq!(text.matches(&format!("nonce=\"{nonce}\"")).count(), 2);
     assert_ne!(
         *policy,
-        house.get("/").await.headers["content-security-policy"]
+        gravimeter.get("/").await.headers["content-security-policy"]
     );
 }
 
 #[tokio::test]
 async fn every_cell_of_the_page_stands_below_its_title() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     every_fact()
         .into_iter()
-        .for_each(|fact| house.facts.record(fact));
-    let page = house.get("/").await;
+        .for_each(|fact| gravimeter.facts.record(fact));
+    let page = gravimeter.get("/").await;
     let tables: Vec<_> = page.text().split("<table>").skip(1).collect();
     assert!(tables.len() >= 3, "models, conversations, calls");
     for table in tables {
@@ -398,10 +405,10 @@ async fn the_description_names_every_route() {
     let (endless, paths): (Vec<&str>, Vec<&str>) = paths.partition(|path| *path == "/live");
     assert_eq!((endless.len(), &paths[..]), (1, &PATHS[..]));
     assert_eq!(described["info"]["version"], env!("CARGO_PKG_VERSION"));
-    let house = House::open().await;
-    house.took(call("m"));
+    let gravimeter = Gravimeter::open().await;
+    gravimeter.took(call("m"));
     for path in paths {
-        let answer = house.get(path).await;
+        let answer = gravimeter.get(path).await;
         let responses = &described["paths"][path]["get"]["responses"];
         let media = answer.headers["content-type"]
             .split(';')
@@ -439,14 +446,17 @@ async fn the_description_names_every_route() {
         (&json!(limit["maximum"].as_u64().expect("a limit") + 1), 400),
     ] {
         assert_eq!(
-            house.get(&format!("/v1/usage?limit={limit}")).await.status,
+            gravimeter
+                .get(&format!("/v1/usage?limit={limit}"))
+                .await
+                .status,
             status
         );
     }
-    let csv = house
+    let csv = gravimeter
         .ask("GET", "/v1/usage?limit=1", &[("Accept", "text/csv")])
         .await;
-    let known = house
+    let known = gravimeter
         .ask("GET", "/v1/usage", &[("If-None-Match", "*")])
         .await;
     for answer in [&csv, &known] {
@@ -464,8 +474,8 @@ async fn the_description_names_every_route() {
             );
         }
     }
-    house.took(call("n"));
-    let report = house.get("/v1/usage?limit=1").await.json();
+    gravimeter.took(call("n"));
+    let report = gravimeter.get("/v1/usage?limit=1").await.json();
     let named = described["components"]["schemas"]["UsageReport"]["properties"]
         .as_object()
         .expect("names");
@@ -534,9 +544,9 @@ fn allowed(schema: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn what_the_description_allows_is_accepted() {
-    let house = House::open().await;
-    house.took(call("m"));
-    let described = house.get("/v1/openapi.json").await.json();
+    let gravimeter = Gravimeter::open().await;
+    gravimeter.took(call("m"));
+    let described = gravimeter.get("/v1/openapi.json").await.json();
     let mut asked = 0;
     for (path, methods) in described["paths"].as_object().expect("paths") {
         for parameter in methods["get"]["parameters"]
@@ -556,7 +566,7 @@ async fn what_the_description_allows_is_accepted() {
                     Some("path") => path.replace(&format!("{{{name}}}"), &value.to_string()),
                     _ => format!("{path}?{name}={value}"),
                 };
-                let answer = house.get(&target).await;
+                let answer = gravimeter.get(&target).await;
                 assert!(
                     matches!(answer.status, 200 | 404),
                     "{target}: {}",
@@ -612,18 +622,18 @@ fn an_address_that_other_machines_reach_is_refused() {
 
 #[tokio::test]
 async fn two_providers_of_a_model_are_told_apart() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     for provider in [Provider::Gemini, Provider::VertexAi] {
-        house.took(crate::record::Call {
+        gravimeter.took(crate::record::Call {
             provider,
             model: Model::from_wire("m"),
             ..call("m")
         });
     }
-    let models = house.get("/v1/usage").await.json()["models"].clone();
+    let models = gravimeter.get("/v1/usage").await.json()["models"].clone();
     assert_eq!(models["m@gcp.gemini"]["total_tokens"], 120);
     assert_eq!(models["m@gcp.vertex_ai"]["provider"], "gcp.vertex_ai");
-    let groups = house.get("/v1/usage").await.json()["groups"].clone();
+    let groups = gravimeter.get("/v1/usage").await.json()["groups"].clone();
     let names = |group: &Value| {
         [&group["model"], &group["provider"]].map(|name| name.as_str().expect("a name").to_owned())
     };

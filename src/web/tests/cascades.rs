@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::kit::House;
+use super::kit::Gravimeter;
 use crate::export::tests::kit::{call, every_fact, id, named, quota, run};
 use crate::ledger::{CallerKind, CascadeKind, SubagentKind};
 use crate::record::{
@@ -26,9 +26,9 @@ fn of_cascade(cascade: &str, number: u64) -> Call {
     }
 }
 
-fn running(house: &House, cascade: &str) {
+fn running(gravimeter: &Gravimeter, cascade: &str) {
     let started_at = run(cascade, "m").started_at;
-    house.facts.record(Fact::RunStarted(RunStarted {
+    gravimeter.facts.record(Fact::RunStarted(RunStarted {
         cascade: id(cascade),
         started_at,
     }));
@@ -44,12 +44,12 @@ fn ids(answer: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn conversations_are_listed_by_page_and_state() {
-    let house = House::open().await;
-    (1..=5).for_each(|n| house.took(of_cascade(&format!("c{n}"), n)));
-    running(&house, "c2");
-    let first = house.get("/v1/cascades?limit=3").await.json();
+    let gravimeter = Gravimeter::open().await;
+    (1..=5).for_each(|n| gravimeter.took(of_cascade(&format!("c{n}"), n)));
+    running(&gravimeter, "c2");
+    let first = gravimeter.get("/v1/cascades?limit=3").await.json();
     let cursor = first["next"].as_str().expect("a cursor");
-    let second = house
+    let second = gravimeter
         .get(&format!("/v1/cascades?limit=3&cursor={cursor}"))
         .await
         .json();
@@ -61,31 +61,31 @@ async fn conversations_are_listed_by_page_and_state() {
     all.sort_unstable();
     assert_eq!(all, ["c1", "c2", "c3", "c4", "c5"]);
     assert_eq!(
-        ids(&house.get("/v1/cascades?state=running").await.json()),
+        ids(&gravimeter.get("/v1/cascades?state=running").await.json()),
         ["c2"]
     );
     assert_eq!(
-        ids(&house.get("/v1/cascades?state=idle").await.json()).len(),
+        ids(&gravimeter.get("/v1/cascades?state=idle").await.json()).len(),
         4
     );
 }
 
 #[tokio::test]
 async fn a_conversation_is_told_with_its_calls() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     let hostile = "a/../b?c#d%e\"<f>";
-    house.took(of_cascade(hostile, 1));
-    house.took(of_cascade("c", 2));
-    let told = house.get(&path_of(&id(hostile))).await.json();
+    gravimeter.took(of_cascade(hostile, 1));
+    gravimeter.took(of_cascade("c", 2));
+    let told = gravimeter.get(&path_of(&id(hostile))).await.json();
     assert_eq!(
         (told["id"].as_str(), told["calls"][0]["number"].as_u64()),
         (Some(hostile), Some(1))
     );
     assert_eq!(
-        house.get("/v1/cascades/c").await.json()["usage"]["total_tokens"],
+        gravimeter.get("/v1/cascades/c").await.json()["usage"]["total_tokens"],
         120
     );
-    let groups = house.get("/v1/usage?by=cascade").await.json();
+    let groups = gravimeter.get("/v1/usage?by=cascade").await.json();
     let keys: Vec<&String> = groups["cascades"]
         .as_object()
         .expect("groups")
@@ -97,7 +97,7 @@ async fn a_conversation_is_told_with_its_calls() {
 
 #[tokio::test]
 async fn what_cannot_be_answered_is_an_error_in_json_that_repeats_nothing() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     let long = format!("/v1/cascades/{}", "x".repeat(257));
     for (path, status, code) in [
         ("/v1/cascades/nope-canary", 404, "unknown_cascade"),
@@ -113,7 +113,7 @@ async fn what_cannot_be_answered_is_an_error_in_json_that_repeats_nothing() {
         ("/v1/cascades/", 404, "not_found"),
         ("/v1/quotas?canary=1", 400, "unknown_parameter"),
     ] {
-        let answer = house.get(path).await;
+        let answer = gravimeter.get(path).await;
         assert_eq!(
             (answer.status, answer.error_code().as_str()),
             (status, code),
@@ -128,16 +128,24 @@ async fn what_cannot_be_answered_is_an_error_in_json_that_repeats_nothing() {
 
 #[tokio::test]
 async fn the_page_shows_running_conversations_first_and_as_text() {
-    let house = House::open().await;
-    assert!(!house.get("/").await.text().contains("Conversation</th>"));
-    (0..15).for_each(|n| house.took(of_cascade(&format!("c{n}"), n)));
+    let gravimeter = Gravimeter::open().await;
+    assert!(
+        !gravimeter
+            .get("/")
+            .await
+            .text()
+            .contains("Conversation</th>")
+    );
+    (0..15).for_each(|n| gravimeter.took(of_cascade(&format!("c{n}"), n)));
     let hostile = "<script>alert(1)</script>";
-    running(&house, hostile);
-    house.facts.record(Fact::RunEnded(Box::new(run("c7", "m"))));
-    house
+    running(&gravimeter, hostile);
+    gravimeter
+        .facts
+        .record(Fact::RunEnded(Box::new(run("c7", "m"))));
+    gravimeter
         .facts
         .record(Fact::ModelNamed(named("m", "Model M <High>")));
-    let page = house.get("/").await;
+    let page = gravimeter.get("/").await;
     let text = page.text();
     let (conversations, calls) = text.split_once("<section id=\"calls\">").expect("calls");
     assert_eq!(conversations.matches("<a href=\"/v1/cascades/").count(), 10);
@@ -156,18 +164,18 @@ async fn the_page_shows_running_conversations_first_and_as_text() {
 #[tokio::test]
 async fn the_description_is_true_of_what_is_answered() {
     let described: Value = serde_json::from_str(OPENAPI).expect("JSON");
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     for fact in every_fact() {
-        house.facts.record(fact);
+        gravimeter.facts.record(fact);
     }
-    house.took(of_cascade("c", 7));
+    gravimeter.took(of_cascade("c", 7));
     let mut by_subagent = of_cascade("c", 8);
     by_subagent.ids.subagent = Some(id("s"));
     by_subagent.ids.parent_subagent = Some(id("p"));
     by_subagent.ids.subagent_kind = Some(id("Explore"));
-    house.took(by_subagent);
-    running(&house, "c");
-    house.facts.record(Fact::Quota(quota("m", 0.5)));
+    gravimeter.took(by_subagent);
+    running(&gravimeter, "c");
+    gravimeter.facts.record(Fact::Quota(quota("m", 0.5)));
     for (path, schema) in [
         ("/v1/cascades", "CascadePage"),
         ("/v1/cascades/c", "CascadeDetails"),
@@ -181,7 +189,7 @@ async fn the_description_is_true_of_what_is_answered() {
         ("/v1/usage?by=subagent", "UsageReport"),
         ("/v1/cascades/nope", "Error"),
     ] {
-        let answer = house.get(path).await.json();
+        let answer = gravimeter.get(path).await.json();
         conforms(
             &described,
             &json!({"$ref": format!("#/components/schemas/{schema}")}),
@@ -249,25 +257,28 @@ async fn a_field_that_is_not_described_would_be_found() {
 
 #[tokio::test]
 async fn quotas_and_names_are_told() {
-    let house = House::open().await;
-    assert_eq!(house.get("/v1/quotas").await.json(), json!({"quotas": []}));
-    house.took(call("m"));
-    house.facts.record(Fact::Quota(quota("m", 0.25)));
-    house
+    let gravimeter = Gravimeter::open().await;
+    assert_eq!(
+        gravimeter.get("/v1/quotas").await.json(),
+        json!({"quotas": []})
+    );
+    gravimeter.took(call("m"));
+    gravimeter.facts.record(Fact::Quota(quota("m", 0.25)));
+    gravimeter
         .facts
         .record(Fact::ModelNamed(named("m", "Model M (High)")));
-    let quotas = house.get("/v1/quotas").await.json();
+    let quotas = gravimeter.get("/v1/quotas").await.json();
     assert_eq!(quotas["quotas"][0]["remaining_ratio"], 0.25);
     assert_eq!(
         quotas["quotas"][0]["provider"],
         Provider::CloudCode.as_str()
     );
     assert_eq!(
-        house.get("/v1/usage").await.json()["models"]["m"]["display_name"],
+        gravimeter.get("/v1/usage").await.json()["models"]["m"]["display_name"],
         "Model M (High)"
     );
     assert!(
-        house
+        gravimeter
             .get("/")
             .await
             .text()

@@ -15,7 +15,7 @@ use crate::web::access::Access;
 use crate::web::{Condition, Config, Live, Readiness, Web};
 
 /// A running server and the handles that feed it.
-pub(super) struct House {
+pub(super) struct Gravimeter {
     pub(super) addr: SocketAddr,
     pub(super) facts: FanOut,
     pub(super) metrics: Arc<Metrics>,
@@ -25,7 +25,7 @@ pub(super) struct House {
     _ended: DropGuard,
 }
 
-impl House {
+impl Gravimeter {
     pub(super) async fn open() -> Self {
         Self::with(Config::default()).await
     }

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::kit::{Answer, House};
+use super::kit::{Answer, Gravimeter};
 use crate::export::tests::kit::{call, value};
 use crate::web::Config;
 
@@ -13,18 +13,18 @@ const SHORT: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Enough models that an exposition does not fit into the buffers of a loopback connection.
-fn fill(house: &House) {
-    (0..200).for_each(|n| house.took(call(&format!("{n:0>100}"))));
+fn fill(gravimeter: &Gravimeter) {
+    (0..200).for_each(|n| gravimeter.took(call(&format!("{n:0>100}"))));
 }
 
 #[tokio::test]
 async fn an_unfinished_request_head_is_not_waited_for() {
-    let house = House::with(Config {
+    let gravimeter = Gravimeter::with(Config {
         header_read_timeout: SHORT,
         ..Config::default()
     })
     .await;
-    let mut slow = house.connect().await;
+    let mut slow = gravimeter.connect().await;
     slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: loc")
         .await
         .expect("half a head");
@@ -33,25 +33,25 @@ async fn an_unfinished_request_head_is_not_waited_for() {
         .await
         .expect("an end");
     assert!(!answer.starts_with(b"HTTP/1.1 200"));
-    assert_eq!(house.get("/healthz").await.status, 200);
+    assert_eq!(gravimeter.get("/healthz").await.status, 200);
 }
 
 #[tokio::test]
 async fn a_reader_that_stalls_is_let_go() {
-    let house = House::with(Config {
+    let gravimeter = Gravimeter::with(Config {
         stall_timeout: SHORT,
         max_connections: 1,
         ..Config::default()
     })
     .await;
-    fill(&house);
-    let mut stalled = house.connect().await;
+    fill(&gravimeter);
+    let mut stalled = gravimeter.connect().await;
     stalled
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .expect("a request");
     stalled.readable().await.expect("the answer begins");
-    let next = timeout(PATIENCE, house.get("/healthz"))
+    let next = timeout(PATIENCE, gravimeter.get("/healthz"))
         .await
         .expect("the only place is free again");
     assert_eq!(next.status, 200);
@@ -63,25 +63,29 @@ async fn a_reader_that_stalls_is_let_go() {
 
 #[tokio::test]
 async fn scrapes_beyond_the_limit_are_turned_away_and_counted() {
-    let house = House::with(Config {
+    let gravimeter = Gravimeter::with(Config {
         max_concurrent_scrapes: 1,
         ..Config::default()
     })
     .await;
-    fill(&house);
-    let mut slow = house.connect().await;
+    fill(&gravimeter);
+    let mut slow = gravimeter.connect().await;
     slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .expect("a request");
     slow.readable().await.expect("the answer begins");
-    let refused = house.get("/metrics").await;
+    let refused = gravimeter.get("/metrics").await;
     assert_eq!(
         (refused.status, refused.error_code().as_str()),
         (503, "busy")
     );
-    assert_eq!(house.get("/v1/usage").await.status, 200);
+    assert_eq!(gravimeter.get("/v1/usage").await.status, 200);
     assert_eq!(
-        value(&house.metrics, "gravimeter_scrapes_rejected_total", &[]),
+        value(
+            &gravimeter.metrics,
+            "gravimeter_scrapes_rejected_total",
+            &[]
+        ),
         Some(1.0)
     );
     drop(slow);
@@ -89,18 +93,18 @@ async fn scrapes_beyond_the_limit_are_turned_away_and_counted() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_those_that_are_answered_and_for_no_others() {
-    let house = House::with(Config {
+    let gravimeter = Gravimeter::with(Config {
         max_connections: 1,
         ..Config::default()
     })
     .await;
-    fill(&house);
-    let mut idle = house.connect().await;
+    fill(&gravimeter);
+    let mut idle = gravimeter.connect().await;
     idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .expect("a request");
     idle.readable().await.expect("an answer");
-    let mut first = house.connect().await;
+    let mut first = gravimeter.connect().await;
     first
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
@@ -109,12 +113,16 @@ async fn connections_beyond_the_limit_wait_for_those_that_are_answered_and_for_n
         .readable()
         .await
         .expect("an answer, which does not fit into the buffers");
-    let mut second = house.connect().await;
+    let mut second = gravimeter.connect().await;
     second
         .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .expect("a request");
-    assert_eq!(house.tracker.len(), 2, "the listener and one connection");
+    assert_eq!(
+        gravimeter.tracker.len(),
+        2,
+        "the listener and one connection"
+    );
     drop(first);
     second.readable().await.expect("an answer");
     let mut answer = [0; 15];
@@ -124,14 +132,14 @@ async fn connections_beyond_the_limit_wait_for_those_that_are_answered_and_for_n
 
 #[tokio::test]
 async fn answers_beyond_the_limit_are_turned_away_and_scrapes_and_health_are_not() {
-    let house = House::with(Config {
+    let gravimeter = Gravimeter::with(Config {
         max_concurrent_answers: 1,
         ..Config::default()
     })
     .await;
-    fill(&house);
-    (0..20_000).for_each(|n| house.took(call(&format!("{n}"))));
-    let mut slow = house.connect().await;
+    fill(&gravimeter);
+    (0..20_000).for_each(|n| gravimeter.took(call(&format!("{n}"))));
+    let mut slow = gravimeter.connect().await;
     let request = b"GET /v1/usage HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for _ in 0..20 {
         slow.write_all(request)
@@ -139,13 +147,13 @@ async fn answers_beyond_the_limit_are_turned_away_and_scrapes_and_health_are_not
             .expect("requests whose answers no buffer takes");
     }
     slow.readable().await.expect("the answer begins");
-    let refused = house.get("/v1/usage").await;
+    let refused = gravimeter.get("/v1/usage").await;
     assert_eq!(
         (refused.status, refused.error_code().as_str()),
         (503, "busy")
     );
     for path in ["/metrics", "/healthz", "/live"] {
-        let mut stream = house.connect().await;
+        let mut stream = gravimeter.connect().await;
         let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         stream.write_all(head.as_bytes()).await.expect("a request");
         let mut answer = [0; 12];
@@ -154,7 +162,7 @@ async fn answers_beyond_the_limit_are_turned_away_and_scrapes_and_health_are_not
     }
     assert_eq!(
         value(
-            &house.metrics,
+            &gravimeter.metrics,
             "gravimeter_web_refusals_total",
             &["reason=busy"]
         ),
@@ -165,8 +173,8 @@ async fn answers_beyond_the_limit_are_turned_away_and_scrapes_and_health_are_not
 
 #[tokio::test]
 async fn a_head_without_end_is_refused() {
-    let house = House::open().await;
-    let mut stream = house.connect().await;
+    let gravimeter = Gravimeter::open().await;
+    let mut stream = gravimeter.connect().await;
     let head = format!(
         "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n",
         "x".repeat(64 * 1024)
@@ -179,16 +187,20 @@ async fn a_head_without_end_is_refused() {
 
 #[tokio::test]
 async fn shutdown_ends_idle_connections_and_the_listener() {
-    let house = House::open().await;
-    let mut idle = house.connect().await;
+    let gravimeter = Gravimeter::open().await;
+    let mut idle = gravimeter.connect().await;
     idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .expect("a request");
     idle.readable().await.expect("an answer");
-    house.shutdown.cancel();
-    house.tracker.close();
-    house.tracker.wait().await;
-    assert!(tokio::net::TcpStream::connect(house.addr).await.is_err());
+    gravimeter.shutdown.cancel();
+    gravimeter.tracker.close();
+    gravimeter.tracker.wait().await;
+    assert!(
+        tokio::net::TcpStream::connect(gravimeter.addr)
+            .await
+            .is_err()
+    );
 }
 
 /// Reads a byte now and then, so that no limit on standing still ever applies.
@@ -206,9 +218,9 @@ async fn an_answer_that_drips_away_is_cut_off() {
         max_connections: 1,
         ..Config::default()
     };
-    let house = House::with(config).await;
-    fill(&house);
-    let mut slow = house.connect().await;
+    let gravimeter = Gravimeter::with(config).await;
+    fill(&gravimeter);
+    let mut slow = gravimeter.connect().await;
     slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .expect("a request");
@@ -216,13 +228,13 @@ async fn an_answer_that_drips_away_is_cut_off() {
     timeout(PATIENCE, drip(slow)).await.expect("an end");
     assert_eq!(
         value(
-            &house.metrics,
+            &gravimeter.metrics,
             "gravimeter_web_refusals_total",
             &["reason=slow"]
         ),
         Some(1.0)
     );
-    assert_eq!(house.get("/healthz").await.status, 200);
+    assert_eq!(gravimeter.get("/healthz").await.status, 200);
 }
 
 #[tokio::test]
@@ -233,16 +245,16 @@ async fn two_hundred_slow_scrapers_do_not_keep_a_healthy_one_out() {
         answer_timeout: forever,
         ..Config::default()
     };
-    let house = House::with(Config {
+    let gravimeter = Gravimeter::with(Config {
         header_read_timeout: forever,
         request_timeout: forever,
         ..limits
     })
     .await;
-    fill(&house);
+    fill(&gravimeter);
     let mut slow = tokio::task::JoinSet::new();
     for _ in 0..200 {
-        let mut stream = house.connect().await;
+        let mut stream = gravimeter.connect().await;
         stream
             .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .await
@@ -251,7 +263,7 @@ async fn two_hundred_slow_scrapers_do_not_keep_a_healthy_one_out() {
     }
     let scraped = async {
         loop {
-            match house.get("/metrics").await {
+            match gravimeter.get("/metrics").await {
                 Answer {
                     status: 200, body, ..
                 } => return body,
@@ -263,7 +275,7 @@ async fn two_hundred_slow_scrapers_do_not_keep_a_healthy_one_out() {
     assert!(body.ends_with(b"\n"), "whole");
     assert!(
         value(
-            &house.metrics,
+            &gravimeter.metrics,
             "gravimeter_web_refusals_total",
             &["reason=slow"]
         ) > Some(0.0)

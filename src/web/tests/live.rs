@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::kit::House;
+use super::kit::Gravimeter;
 use crate::export::tests::kit::{call, id, quota, started};
 use crate::record::{
     Call, Correlated, Correlation, CorrelationMethod, Fact, HandshakeFailure, Host, PathShape,
@@ -21,11 +21,11 @@ use crate::web::openapi::OPENAPI;
 struct Page(Lines<BufReader<TcpStream>>);
 
 impl Page {
-    async fn open(house: &House) -> Self {
-        let mut stream = house.connect().await;
+    async fn open(gravimeter: &Gravimeter) -> Self {
+        let mut stream = gravimeter.connect().await;
         let request = format!(
             "GET /live HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream\r\n\r\n",
-            house.addr
+            gravimeter.addr
         );
         stream
             .write_all(request.as_bytes())
@@ -81,11 +81,11 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_page_gets_everything_first_and_then_what_has_changed() {
-    let house = House::open().await;
-    let mut page = Page::open(&house).await;
+    let gravimeter = Gravimeter::open().await;
+    let mut page = Page::open(&gravimeter).await;
     assert_eq!(page.event("hello").await, env!("CARGO_PKG_VERSION"));
     let first = page.sections().await;
-    let html = house.get("/").await;
+    let html = gravimeter.get("/").await;
     let ids = |text: &str| text.matches("<section id=\"").count();
     assert_eq!(
         first.len(),
@@ -98,7 +98,7 @@ async fn a_page_gets_everything_first_and_then_what_has_changed() {
             "{id}"
         );
     }
-    house.facts.record(Fact::Quota(quota("m", 0.42)));
+    gravimeter.facts.record(Fact::Quota(quota("m", 0.42)));
     let changed = page.sections().await;
     let ids: BTreeSet<_> = changed.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, BTreeSet::from(["quotas"]));
@@ -107,18 +107,18 @@ async fn a_page_gets_everything_first_and_then_what_has_changed() {
 
 #[tokio::test]
 async fn a_page_shows_what_goes_on() {
-    let house = House::open().await;
-    let mut page = Page::open(&house).await;
-    house
+    let gravimeter = Gravimeter::open().await;
+    let mut page = Page::open(&gravimeter).await;
+    gravimeter
         .facts
         .record(Fact::CallStarted(started(Provider::CloudCode)));
     page.shows("cards", "<h2>In flight</h2><b>1</b>").await;
-    house.took(Call {
+    gravimeter.took(Call {
         number: 7,
         ..call("gemini-3-pro")
     });
     page.shows("cards", "<h2>In flight</h2><b>0</b>").await;
-    house.took(Call {
+    gravimeter.took(Call {
         number: 8,
         ..call("<b>")
     });
@@ -127,7 +127,7 @@ async fn a_page_shows_what_goes_on() {
         cascade: Some(id("conversation-9")),
         method: CorrelationMethod::Labels,
     };
-    house.facts.record(Fact::Correlated(Correlated {
+    gravimeter.facts.record(Fact::Correlated(Correlated {
         call: 7,
         correlation,
     }));
@@ -140,7 +140,7 @@ async fn a_page_shows_what_goes_on() {
         side: Side::Agent,
         reason: HandshakeFailure::UnknownCa,
     };
-    house.facts.record(failed);
+    gravimeter.facts.record(failed);
     page.shows("lights", "1 failed, the last one: unknown_ca")
         .await;
     let unread = |path: &str| {
@@ -151,25 +151,27 @@ async fn a_page_shows_what_goes_on() {
             reason: UnreadReason::EventStream,
         })
     };
-    house.facts.record(unread("/v9/speak?key=canary"));
-    house.facts.record(unread("/v9/speak"));
+    gravimeter.facts.record(unread("/v9/speak?key=canary"));
+    gravimeter.facts.record(unread("/v9/speak"));
     let kind = "llm.example.com/v9/speak</span> 2 (event_stream)";
     page.shows("unread", kind).await;
 }
 
 #[tokio::test]
 async fn programs_get_what_goes_on_as_json() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     for provider in [Provider::CloudCode, Provider::CloudCode, Provider::OpenAi] {
-        house.facts.record(Fact::CallStarted(started(provider)));
+        gravimeter
+            .facts
+            .record(Fact::CallStarted(started(provider)));
     }
     for number in 0..150 {
-        house.took(Call {
+        gravimeter.took(Call {
             number,
             ..call("m")
         });
     }
-    let answer = house.get("/v1/live").await;
+    let answer = gravimeter.get("/v1/live").await;
     assert_eq!(answer.headers["cache-control"], "no-store");
     let live = answer.json();
     assert_eq!(live["version"], env!("CARGO_PKG_VERSION"));
@@ -194,38 +196,38 @@ async fn programs_get_what_goes_on_as_json() {
         assert!(missing.is_empty(), "{missing:?}");
     }
     assert_eq!(
-        house.get("/v1/live?limit=1").await.error_code(),
+        gravimeter.get("/v1/live?limit=1").await.error_code(),
         "unknown_parameter"
     );
 }
 
 #[tokio::test]
 async fn open_pages_do_not_hold_up_the_end() {
-    let house = House::open().await;
-    let mut page = Page::open(&house).await;
+    let gravimeter = Gravimeter::open().await;
+    let mut page = Page::open(&gravimeter).await;
     page.event("hello").await;
-    house.shutdown.cancel();
+    gravimeter.shutdown.cancel();
     while page.line().await.is_some() {}
-    house.tracker.close();
-    timeout(LIMIT, house.tracker.wait())
+    gravimeter.tracker.close();
+    timeout(LIMIT, gravimeter.tracker.wait())
         .await
         .expect("every task ends");
 }
 
 #[tokio::test]
 async fn pages_beyond_the_limit_are_refused_until_one_is_closed() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     let mut pages = Vec::new();
     for _ in 0..MAX_PAGES {
-        pages.push(Page::open(&house).await);
+        pages.push(Page::open(&gravimeter).await);
     }
-    let refused = house.get("/live").await;
+    let refused = gravimeter.get("/live").await;
     assert_eq!(
         (refused.status, refused.error_code().as_str()),
         (503, "too_many_pages")
     );
     pages.pop();
     // The place is free once Gravimeter has seen the page go.
-    let refused = async { while house.ask("HEAD", "/live", &[]).await.status == 503 {} };
+    let refused = async { while gravimeter.ask("HEAD", "/live", &[]).await.status == 503 {} };
     timeout(LIMIT, refused).await.expect("a place");
 }

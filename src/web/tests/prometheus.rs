@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{interval, timeout};
 
-use super::kit::House;
+use super::kit::Gravimeter;
 use crate::export::tests::kit::{call, every_fact, run, sampled, unsampled};
 use crate::record::{Call, CascadeRun, Fact, Record as _};
 use crate::skip;
@@ -26,14 +26,14 @@ impl Drop for Killed {
 
 #[tokio::test]
 async fn a_prometheus_understands_every_scrape() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     every_fact()
         .into_iter()
-        .for_each(|fact| house.facts.record(fact));
-    house.took(call("<&{}>@#"));
+        .for_each(|fact| gravimeter.facts.record(fact));
+    gravimeter.took(call("<&{}>@#"));
     let dir = tempfile::tempdir().expect("a folder");
     let port = free_port().await;
-    let Some(_prometheus) = start(dir.path(), port, house.addr.port()) else {
+    let Some(_prometheus) = start(dir.path(), port, gravimeter.addr.port()) else {
         return;
     };
     let tokens = timeout(PATIENCE, wait_for(port, "sum(gravimeter_tokens_total)"))
@@ -60,22 +60,22 @@ async fn a_prometheus_understands_every_scrape() {
 
 #[tokio::test]
 async fn a_prometheus_leads_from_a_bucket_to_its_trace() {
-    let house = House::open().await;
-    house.took(Call {
+    let gravimeter = Gravimeter::open().await;
+    gravimeter.took(Call {
         trace: Some(sampled(0xa, 0xb)),
         ..call("slow")
     });
-    house.took(Call {
+    gravimeter.took(Call {
         trace: Some(unsampled(0xc, 0xd)),
         ..call("unsampled")
     });
-    house.facts.record(Fact::RunEnded(Box::new(CascadeRun {
+    gravimeter.facts.record(Fact::RunEnded(Box::new(CascadeRun {
         trace: Some(sampled(0xa, 0xe)),
         ..run("c", "slow")
     })));
     let dir = tempfile::tempdir().expect("a folder");
     let port = free_port().await;
-    let Some(_prometheus) = start(dir.path(), port, house.addr.port()) else {
+    let Some(_prometheus) = start(dir.path(), port, gravimeter.addr.port()) else {
         return;
     };
     let calls = timeout(PATIENCE, wait_for(port, "sum(gravimeter_calls_total)"))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::kit::{Answer, House};
+use super::kit::{Answer, Gravimeter};
 use crate::export::tests::kit::call;
 use crate::record::{Call, Cost, DisplayName, Fact, ModelName, Record as _, TokenKind, TokenUsage};
 
@@ -31,20 +31,20 @@ fn lines(answer: &Answer) -> Vec<BTreeMap<String, String>> {
 
 #[tokio::test]
 async fn csv_has_the_figures_of_the_json() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     for (model, tokens) in [
         ("a", 5),
         ("b, \"c\"", 70),
         ("=cmd|' /C calc'!A0", 6),
         ("@b", 7),
     ] {
-        house.took(spent(model, tokens));
+        gravimeter.took(spent(model, tokens));
     }
     let unpriced = Call {
         cost: None,
         ..spent("a,\nb", 1)
     };
-    house.took(unpriced);
+    gravimeter.took(unpriced);
     for by in [
         "model",
         "month",
@@ -57,8 +57,8 @@ async fn csv_has_the_figures_of_the_json() {
     ] {
         let path = format!("/v1/usage?by={by}");
         let (sheet, json) = (
-            house.ask("GET", &path, &[CSV]).await,
-            house.get(&path).await,
+            gravimeter.ask("GET", &path, &[CSV]).await,
+            gravimeter.get(&path).await,
         );
         assert_eq!(
             sheet.headers["content-type"],
@@ -98,7 +98,7 @@ async fn csv_has_the_figures_of_the_json() {
             }
         }
     }
-    let sheet = house.ask("GET", "/v1/usage", &[CSV]).await;
+    let sheet = gravimeter.ask("GET", "/v1/usage", &[CSV]).await;
     let text = sheet.text();
     assert!(
         text.starts_with("model,provider,display_name,calls,input_tokens,")
@@ -130,15 +130,15 @@ async fn csv_has_the_figures_of_the_json() {
 
 #[tokio::test]
 async fn pages_hold_every_group_once_and_the_totals_of_all() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     // Two share each number of tokens, so that keys decide.
-    (0..25).for_each(|n| house.took(spent(&format!("m{n:02}"), n / 2)));
-    let whole = house.get("/v1/usage").await.json();
+    (0..25).for_each(|n| gravimeter.took(spent(&format!("m{n:02}"), n / 2)));
+    let whole = gravimeter.get("/v1/usage").await.json();
     assert_eq!(whole.get("next_cursor"), None);
     let (mut seen, mut tokens) = (Vec::new(), u64::MAX);
     let mut path = "/v1/usage?limit=4&tz=Asia%2FKolkata".to_owned();
     loop {
-        let answer = house.get(&path).await;
+        let answer = gravimeter.get(&path).await;
         let page = answer.json();
         assert_eq!(page["totals"], whole["totals"]);
         let groups = page["models"].as_object().expect("groups");
@@ -163,7 +163,7 @@ async fn pages_hold_every_group_once_and_the_totals_of_all() {
             "the same ones"
         );
         seen.extend(groups.keys().cloned());
-        let sheet = house.ask("GET", &path, &[CSV]).await;
+        let sheet = gravimeter.ask("GET", &path, &[CSV]).await;
         assert_eq!(
             lines(&sheet)
                 .iter()
@@ -187,11 +187,11 @@ async fn pages_hold_every_group_once_and_the_totals_of_all() {
             "{path}"
         );
         assert_eq!(
-            house
+            gravimeter
                 .get(&format!("/v1/usage?limit=4&cursor={cursor}"))
                 .await
                 .json()["models"],
-            house.get(&path).await.json()["models"]
+            gravimeter.get(&path).await.json()["models"]
         );
     }
     assert_eq!(
@@ -205,9 +205,9 @@ async fn pages_hold_every_group_once_and_the_totals_of_all() {
 
 #[tokio::test]
 async fn a_page_begins_where_it_is_told_and_nowhere_else() {
-    let house = House::open().await;
-    (0..3).for_each(|n| house.took(spent(&format!("m{n}"), n)));
-    let cursor = house.get("/v1/usage?limit=1").await.json()["next_cursor"]
+    let gravimeter = Gravimeter::open().await;
+    (0..3).for_each(|n| gravimeter.took(spent(&format!("m{n}"), n)));
+    let cursor = gravimeter.get("/v1/usage?limit=1").await.json()["next_cursor"]
         .as_str()
         .expect("a cursor")
         .to_owned();
@@ -221,7 +221,7 @@ async fn a_page_begins_where_it_is_told_and_nowhere_else() {
         ("limit=10001".to_owned(), 400, "invalid_limit"),
         ("limit=1&limit=2".to_owned(), 400, "repeated_parameter"),
     ] {
-        let answer = house.get(&format!("/v1/usage?{query}")).await;
+        let answer = gravimeter.get(&format!("/v1/usage?{query}")).await;
         assert_eq!(
             (answer.status, answer.error_code().as_str()),
             (status, code),
@@ -230,8 +230,8 @@ async fn a_page_begins_where_it_is_told_and_nowhere_else() {
         assert_eq!(answer.headers["cache-control"], "no-store");
     }
     // What the cursor named may be gone or grown: the next page goes on behind its place.
-    house.took(spent("m2", 50));
-    let rest = house
+    gravimeter.took(spent("m2", 50));
+    let rest = gravimeter
         .get(&format!("/v1/usage?cursor={cursor}"))
         .await
         .json();
@@ -247,8 +247,8 @@ async fn a_page_begins_where_it_is_told_and_nowhere_else() {
 
 #[tokio::test]
 async fn who_asks_again_is_told_when_nothing_is_new() {
-    let house = House::open().await;
-    house.took(spent("a", 5));
+    let gravimeter = Gravimeter::open().await;
+    gravimeter.took(spent("a", 5));
     for (path, is_weak) in [
         ("/v1/usage", true),
         ("/v1/usage?since=24h&by=hour", true),
@@ -256,7 +256,7 @@ async fn who_asks_again_is_told_when_nothing_is_new() {
         ("/v1/usage?until=2100-01-01", true),
         ("/v1/usage?since=2026-11-01&until=2026-11-02", false),
     ] {
-        let first = house.get(path).await;
+        let first = gravimeter.get(path).await;
         let tag = &first.headers["etag"];
         assert_eq!(tag.starts_with("W/\""), is_weak, "{path}: {tag}");
         assert_eq!(
@@ -265,7 +265,9 @@ async fn who_asks_again_is_told_when_nothing_is_new() {
         );
         for known in [tag.clone(), format!("\"other\", {tag}"), "*".to_owned()] {
             for method in ["GET", "HEAD"] {
-                let again = house.ask(method, path, &[("If-None-Match", &known)]).await;
+                let again = gravimeter
+                    .ask(method, path, &[("If-None-Match", &known)])
+                    .await;
                 assert_eq!(
                     (again.status, again.body.len()),
                     (304, 0),
@@ -278,7 +280,7 @@ async fn who_asks_again_is_told_when_nothing_is_new() {
             }
         }
         assert_eq!(
-            house
+            gravimeter
                 .ask("GET", path, &[("If-None-Match", "\"other\"")])
                 .await
                 .status,
@@ -287,23 +289,23 @@ async fn who_asks_again_is_told_when_nothing_is_new() {
         );
     }
     let path = "/v1/usage";
-    let tag = house.get(path).await.headers["etag"].clone();
-    let sheet = house
+    let tag = gravimeter.get(path).await.headers["etag"].clone();
+    let sheet = gravimeter
         .ask("GET", path, &[CSV, ("If-None-Match", &tag)])
         .await;
     assert_eq!(sheet.status, 200, "the other form has another tag");
     let of_sheet = &sheet.headers["etag"];
     assert!(!of_sheet.starts_with("W/"), "the same bytes each time");
     assert_eq!(
-        house
+        gravimeter
             .ask("GET", path, &[CSV, ("If-None-Match", of_sheet)])
             .await
             .status,
         304
     );
-    house.took(spent("a", 0));
+    gravimeter.took(spent("a", 0));
     assert_eq!(
-        house
+        gravimeter
             .ask("GET", path, &[("If-None-Match", &tag)])
             .await
             .status,
@@ -311,13 +313,13 @@ async fn who_asks_again_is_told_when_nothing_is_new() {
         "there is one call more"
     );
     assert_eq!(
-        house
+        gravimeter
             .ask("GET", path, &[CSV, ("If-None-Match", of_sheet)])
             .await
             .status,
         200
     );
-    let tag = house.get(path).await.headers["etag"].clone();
+    let tag = gravimeter.get(path).await.headers["etag"].clone();
     let display = DisplayName::from_wire("Model A").expect("a name");
     let name = ModelName {
         provider: call("a").provider,
@@ -325,9 +327,9 @@ async fn who_asks_again_is_told_when_nothing_is_new() {
         display,
         placeholder: None,
     };
-    house.facts.record(Fact::ModelNamed(name));
+    gravimeter.facts.record(Fact::ModelNamed(name));
     assert_eq!(
-        house
+        gravimeter
             .ask("GET", path, &[("If-None-Match", &tag)])
             .await
             .status,
@@ -338,9 +340,12 @@ async fn who_asks_again_is_told_when_nothing_is_new() {
 
 #[tokio::test]
 async fn a_day_may_be_named_and_begins_in_the_zone() {
-    let house = House::open().await;
+    let gravimeter = Gravimeter::open().await;
     let since = async |query: &str| {
-        let answer = house.get(&format!("/v1/usage?by=day&{query}")).await.json();
+        let answer = gravimeter
+            .get(&format!("/v1/usage?by=day&{query}"))
+            .await
+            .json();
         (answer["since"].clone(), answer["until"].clone())
     };
     let told = since("since=2026-11-23&until=2026-11-24T00:00&tz=Asia/Kathmandu").await;

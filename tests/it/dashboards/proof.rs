@@ -43,7 +43,7 @@ const ELSEWHERE: [(&str, &str); 3] = [
     ),
     (
         "changes(process_start_time_seconds",
-        "the house of this test starts once; another process starts twice",
+        "Gravimeter of this test starts once; another process starts twice",
     ),
 ];
 
@@ -74,10 +74,10 @@ struct Question {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_expression_answers() {
-    let house = House::start().await;
+    let gravimeter = Gravimeter::start().await;
     let troubled = Troubled::start().await;
     let mut other = Restarted::new();
-    let instance = house.whole.exporter();
+    let instance = gravimeter.whole.exporter();
     let Some(prometheus) = Prometheus::start(&[instance, troubled.addr, other.addr]) else {
         return;
     };
@@ -109,7 +109,7 @@ async fn every_expression_answers() {
 
     let deadline = Instant::now() + PATIENCE;
     for round in 0.. {
-        house.work(round).await;
+        gravimeter.work(round).await;
         troubled.state();
         other.next(&prometheus).await;
         let mut rest = Vec::new();
@@ -130,8 +130,8 @@ async fn every_expression_answers() {
         );
         sleep(Duration::from_millis(500)).await;
     }
-    links_ask_for_what_spans_have(&house.collector);
-    house.stop().await;
+    links_ask_for_what_spans_have(&gravimeter.collector);
+    gravimeter.stop().await;
 }
 
 /// What data links search for in Tempo stands in the spans that came.
@@ -179,11 +179,11 @@ async fn answers(prometheus: &Prometheus, question: &Question) -> bool {
 }
 
 /// Everything that boards ask.
-fn questions(house: SocketAddr) -> Vec<Question> {
+fn questions(gravimeter: SocketAddr) -> Vec<Question> {
     let mut questions = Vec::new();
     for board in boards() {
         let mut ask = |of: &str, expression: &str, exemplars: bool| {
-            let expression = fill_in(expression, house);
+            let expression = fill_in(expression, gravimeter);
             questions.push(Question {
                 of: format!("{}: {of}", board.name),
                 expression,
@@ -223,11 +223,11 @@ fn questions(house: SocketAddr) -> Vec<Question> {
 }
 
 /// What Grafana puts in the place of variables: one instance, all of the rest.
-fn fill_in(expression: &str, house: SocketAddr) -> String {
+fn fill_in(expression: &str, gravimeter: SocketAddr) -> String {
     let instance = if ELSEWHERE.iter().any(|(part, _)| expression.contains(part)) {
         ".+".to_owned()
     } else {
-        house.to_string()
+        gravimeter.to_string()
     };
     let values = [
         // The longer name first.
@@ -252,7 +252,7 @@ fn fill_in(expression: &str, house: SocketAddr) -> String {
 
 /// A Gravimeter with all that there is to see: conversations that are followed, a collector that rejects
 /// some spans, an agent that is supervised, and providers of several kinds.
-struct House {
+struct Gravimeter {
     whole: Whole,
     stand_in: StandIn,
     tasks: Tasks,
@@ -265,7 +265,7 @@ struct House {
 /// A provider whose answers are the test's own.
 const BROKEN: &str = "generativelanguage.googleapis.com";
 
-/// An answer of another model than the one that [`House::answer`] asks for.
+/// An answer of another model than the one that [`Gravimeter::answer`] asks for.
 const ANSWER_OF_ANOTHER_MODEL: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n\
     {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"x\"}]},\"finishReason\":\"STOP\"}],\
@@ -280,7 +280,7 @@ const UNLISTED: &str = "other.example.org";
 
 const TOKEN: &str = "csrf";
 
-impl House {
+impl Gravimeter {
     async fn start() -> Self {
         let tasks = Tasks::default();
         let options = AgentOptions {

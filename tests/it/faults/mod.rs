@@ -1,5 +1,5 @@
 //! Promise: what breaks around Gravimeter costs what was under way there and nothing else, and the
-//! house heals by itself.
+//! Gravimeter heals by itself.
 //!
 //! Each body takes how much of it is wanted: a little here in every run, all of it in
 //! [`crate::soak`].

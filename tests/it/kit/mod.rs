@@ -1,18 +1,18 @@
 //! Puts Gravimeter together on port 0 between an agent and a provider whose every byte is the test's
 //! own.
 //!
-//! [`House::pair`] hands out both outer ends of one intercepted connection, so that a test reads
+//! [`Gravimeter::pair`] hands out both outer ends of one intercepted connection, so that a test reads
 //! from top to bottom.
 
 pub mod agent;
 pub mod binary;
 pub mod canary;
 pub mod collector;
-pub mod house;
 pub mod pki;
 pub mod prometheus;
 pub mod provider;
 pub mod pty;
+pub mod running;
 pub mod upstream;
 pub mod views;
 
@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-pub use house::{House, HouseOptions};
+pub use running::{Gravimeter, GravimeterOptions};
 pub use views::Seen;
 
 /// The host that Gravimeter intercepts.

@@ -28,9 +28,9 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// One that has scraped `house`; skips the test where Prometheus is not installed.
-    pub async fn start(house: SocketAddr) -> Option<Self> {
-        let prometheus = Self::of(&[house], &[])?;
+    /// One that has scraped `gravimeter`; skips the test where Prometheus is not installed.
+    pub async fn start(gravimeter: SocketAddr) -> Option<Self> {
+        let prometheus = Self::of(&[gravimeter], &[])?;
         until(async || (prometheus.value("up").await == Some(1.0)).then_some(())).await;
         Some(prometheus)
     }

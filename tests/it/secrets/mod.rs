@@ -369,7 +369,7 @@ fn leaks<'a>(
 }
 
 #[tokio::test]
-async fn no_secret_leaves_the_house() {
+async fn no_secret_leaves_gravimeter() {
     let mut nest = Nest::default();
     let stage = Stage::set(&mut nest).await;
     let recordings = recordings(&mut nest);

@@ -18,7 +18,7 @@ const EVENTS: usize = 500;
 
 #[tokio::test]
 #[ignore = "soak"]
-async fn a_starved_house_loses_nothing_and_keeps_the_order() {
+async fn a_starved_gravimeter_loses_nothing_and_keeps_the_order() {
     let cores = std::thread::available_parallelism().expect("cores").get();
     let greedy: Vec<_> = (0..2 * cores)
         .map(|_| {

@@ -24,7 +24,7 @@ use crate::kit::collector::{Collector, Reply, number};
 use crate::kit::pki::Pki;
 use crate::kit::provider::Provider;
 use crate::kit::views::Facts;
-use crate::kit::{HOST, House, read_all, read_some, write_pieces};
+use crate::kit::{Gravimeter, HOST, read_all, read_some, write_pieces};
 
 const INTERCEPTED: &str = "generativelanguage.googleapis.com";
 const TUNNELLED: &str = "telemetry.example.com";
@@ -369,14 +369,14 @@ async fn what_is_cut_off_has_an_end_too() {
         ..config(collector.addr, Protocol::HttpProtobuf)
     };
     let (way, _guard) = diagnosed(&config);
-    let house = House::start().await;
-    let (mut agent, mut provider) = house.pair().await;
+    let gravimeter = Gravimeter::start().await;
+    let (mut agent, mut provider) = gravimeter.pair().await;
     write_pieces(&mut agent, REQUEST, &[usize::MAX], false).await;
     assert_eq!(read_some(&mut provider, REQUEST.len()).await, REQUEST);
     // No ClientHello comes on this one.
-    let mut silent = house.knock(HOST).await;
+    let mut silent = gravimeter.knock(HOST).await;
     silent.flush().await.expect("a connection");
-    house.close().await;
+    gravimeter.close().await;
     let collected = way.end().await;
     assert_eq!(collected, fate(collector.all().len() as u64, &[]));
     let trees = trees(&collector.all());
@@ -407,10 +407,10 @@ async fn the_share_of_the_sampler_holds_for_them() {
         ..config(collector.addr, Protocol::HttpProtobuf)
     };
     let (way, _guard) = diagnosed(&config);
-    let house = House::start().await;
-    drop(house.pair().await);
-    house.seen().await;
-    house.close().await;
+    let gravimeter = Gravimeter::start().await;
+    drop(gravimeter.pair().await);
+    gravimeter.seen().await;
+    gravimeter.close().await;
     assert_eq!(way.end().await, fate(0, &[]));
 }
 
@@ -427,10 +427,10 @@ async fn what_finds_no_room_is_counted_and_not_waited_for() {
     // Nobody empties the queue.
     let way = Way::new(&config);
     diagnostics.connect(&way.traces);
-    let house = House::start().await;
-    drop(house.pair().await);
-    house.seen().await;
-    house.close().await;
+    let gravimeter = Gravimeter::start().await;
+    drop(gravimeter.pair().await);
+    gravimeter.seen().await;
+    gravimeter.close().await;
     // Some of the eight, and perhaps a ninth for the hanging up, are in the queue.
     let lost = way.fate().lost["queue_full"];
     assert!((6..=7).contains(&lost), "{lost}");

@@ -1,4 +1,4 @@
-//! A language server in small whose every trouble is the test's own, and a house that follows it.
+//! A language server in small whose every trouble is the test's own, and a Gravimeter that follows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -588,9 +588,9 @@ impl Follower {
             CancellationToken::new(),
             CancellationToken::new(),
         );
-        let house = TaskTracker::new();
-        house.spawn(keep_time(Arc::clone(&correlator), time.clone()));
-        let followed = house.spawn(run(
+        let gravimeter = TaskTracker::new();
+        gravimeter.spawn(keep_time(Arc::clone(&correlator), time.clone()));
+        let followed = gravimeter.spawn(run(
             config,
             named,
             correlator,

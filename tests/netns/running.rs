@@ -16,7 +16,7 @@ pub(crate) const AGENT_PROGRAM: &str = "/usr/local/bin/stand-in-language-server"
 /// The root of every stand-in provider calls itself so.
 pub(crate) const PROVIDER_ISSUER: &str = "Gravimeter demo provider";
 /// Gravimeter's own CA calls itself so.
-pub(crate) const HOUSE_ISSUER: &str = "Gravimeter CA";
+pub(crate) const GRAVIMETER_ISSUER: &str = "Gravimeter CA";
 
 /// A stand-in provider at an address that is not loopback.
 pub(crate) struct Provider {
@@ -135,15 +135,15 @@ pub(crate) fn serve_ready() -> Child {
 
 /// The same, with settings in its environment.
 pub(crate) fn serve_ready_with(variables: &[(&str, &str)]) -> Child {
-    let house = serve_with(variables);
+    let gravimeter = serve_with(variables);
     wait_for("readiness", || readiness() == "200");
-    house
+    gravimeter
 }
 
 /// SIGTERM, and an orderly end.
-pub(crate) fn stop(mut house: Child) {
-    root(&format!("kill -TERM {}", house.id()));
-    let status = house.wait().expect("an end");
+pub(crate) fn stop(mut gravimeter: Child) {
+    root(&format!("kill -TERM {}", gravimeter.id()));
+    let status = gravimeter.wait().expect("an end");
     assert!(status.success(), "{status}");
 }
 

@@ -9,14 +9,14 @@ use tempfile::TempDir;
 
 use crate::provider::{HOST, Provider};
 
-pub struct House {
+pub struct Gravimeter {
     process: Child,
     pub web: SocketAddr,
     pub connect: SocketAddr,
     state: TempDir,
 }
 
-impl House {
+impl Gravimeter {
     pub fn start(provider: &Provider) -> Self {
         Self::with(provider, &[])
     }
@@ -91,7 +91,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for Gravimeter {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -108,7 +108,7 @@ fn listening(log: &mut impl BufRead) -> (SocketAddr, SocketAddr) {
             return (web, connect);
         }
     }
-    panic!("the house does not listen: {line}");
+    panic!("Gravimeter does not listen: {line}");
 }
 
 /// The first `127.0.0.1:port` behind a key, whatever is written around it.

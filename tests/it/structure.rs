@@ -538,7 +538,7 @@ fn nothing_else_decides_on_skips() {
     let own = [
         "skip.rs",
         "it/skips.rs",
-        "it/house.rs",
+        "it/structure.rs",
         "netns/privilege.rs",
     ];
     let own = own.map(|file| repository().join("tests").join(file));

@@ -26,7 +26,7 @@ use super::views::{Facts, Recorder, Seen};
 use super::{HOST, OTHER_HOST, soon};
 
 /// What may differ from test to test.
-pub struct HouseOptions {
+pub struct GravimeterOptions {
     pub timeouts: Timeouts,
     pub connect_request: Duration,
     pub max_connections: usize,
@@ -44,7 +44,7 @@ pub struct HouseOptions {
     pub untrusting: Untrusting,
 }
 
-impl Default for HouseOptions {
+impl Default for GravimeterOptions {
     fn default() -> Self {
         Self {
             timeouts: Timeouts::default(),
@@ -61,7 +61,7 @@ impl Default for HouseOptions {
     }
 }
 
-pub struct House {
+pub struct Gravimeter {
     pub connect: SocketAddr,
     pub redirect: SocketAddr,
     pub exporter: SocketAddr,
@@ -78,12 +78,12 @@ pub struct House {
     _state: TempDir,
 }
 
-impl House {
+impl Gravimeter {
     pub async fn start() -> Self {
-        Self::with(HouseOptions::default()).await
+        Self::with(GravimeterOptions::default()).await
     }
 
-    pub async fn with(options: HouseOptions) -> Self {
+    pub async fn with(options: GravimeterOptions) -> Self {
         let state = tempfile::tempdir().expect("a folder");
         let pki = Pki::new();
         let provider = Provider::start(pki.server(options.certified, &options.provider_alpn)).await;
