@@ -122,9 +122,9 @@ fn eighty_columns_have_what_matters() {
     press(&mut state, "\t");
     let shown = screen(&state, 80, 24);
     let expected = [
-        "REPOSITORY            PROGRAM  STATE    STARTED     BRANCH  CALLS  TOKENS     COST",
+        "REPOSITORY                 PROGRAM  STATE    STARTED     BRANCH  CALLS  TOKENS     COST",
         "github.com/ann/gravimeter  claude   running  10:00:00    main       12      99  $4.5000",
-        "-                     codex    ended    2026-11-22  -           2      20  $9.5000",
+        "-                          codex    ended    2026-11-22  -           2      20  $9.5000",
     ];
     assert_eq!(screen(&state, 120, 24)[5..8], expected, "{shown:#?}");
     assert!(shown[5].ends_with("CALLS  TOKENS     COST"), "{shown:#?}");
