@@ -35,9 +35,20 @@ class Prometheus:
     span: int
     now: int
 
+    @property
+    def step(self) -> int:
+        """The seconds between two points of a graph."""
+        return max(self.scrape, self.span // POINTS)
+
+    def range(self, panel: dict) -> tuple[int, int]:
+        """The seconds that the time axis of a panel begins and ends with."""
+        if panel.get("interval") == "1d":
+            return self.now - int(panel["timeFrom"].removesuffix("d")) * DAY, self.now + DAY
+        return self.now - self.span, self.now
+
     def ask(self, panel: dict, target: dict) -> list[Series]:
         """The answer to one query of a panel."""
-        step, span = max(self.scrape, self.span // POINTS), self.span
+        step, span = self.step, self.span
         if panel.get("interval") == "1d":
             step, span = DAY, int(panel["timeFrom"].removesuffix("d")) * DAY
         expression = self._filled(target["expr"], step, span)

@@ -33,7 +33,9 @@ def picture(board: dict, prometheus: Prometheus) -> list[str]:
             figure.text(0.01, top - 0.002, panel["title"], fontsize=10, va="top", color="#8ab8ff")
             continue
         tall, share = at["h"] * HIGH / (height * HIGH + 0.5), HIGH / (height * HIGH + 0.5)
-        place = (at["x"] / COLUMNS + 0.03, top - tall + 0.8 * share, at["w"] / COLUMNS - 0.04, tall - 1.7 * share)
+        # A graph has its legend below.
+        below = (2.2 if panel["type"] == "timeseries" else 0.8) * share
+        place = (at["x"] / COLUMNS + 0.03, top - tall + below, at["w"] / COLUMNS - 0.04, tall - 0.9 * share - below)
         if not draw(panel, figure.add_axes(place), prometheus):
             empty.append(panel["title"])
     return empty

@@ -7,10 +7,12 @@ from functools import partial
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-from ask import Prometheus, Series
+from ask import DAY, Prometheus, Series
 from look import colour, threshold, written
 
 SOFT = "#9a9fa6"
+# Most names that a legend has room for.
+LEGEND = 8
 Answers = list[tuple[dict, Series]]
 
 
@@ -26,7 +28,7 @@ def draw(panel: dict, axes: Axes, prometheus: Prometheus) -> bool:
         return False
     drawers: dict[str, Callable[[dict, Axes, Answers], None]] = {
         "stat": _number,
-        "timeseries": _graph,
+        "timeseries": partial(_graph, prometheus=prometheus),
         "heatmap": _heat,
         "table": _table,
     }
@@ -54,7 +56,7 @@ def _number(panel: dict, axes: Axes, answers: Answers) -> None:
     axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=16, color=shade, transform=axes.transAxes)
 
 
-def _graph(panel: dict, axes: Axes, answers: Answers) -> None:
+def _graph(panel: dict, axes: Axes, answers: Answers, prometheus: Prometheus) -> None:
     defaults = panel["fieldConfig"]["defaults"]
     custom = defaults.get("custom", {})
     below: dict[float, float] = {}
@@ -64,8 +66,8 @@ def _graph(panel: dict, axes: Axes, answers: Answers) -> None:
         label = f"{name}  (last {written(series.values[-1], defaults['unit'])})"
         if custom.get("drawStyle") == "bars":
             bottoms = [below.get(at, 0) for at in series.times]
-            width = (series.times[1] - series.times[0] if len(times) > 1 else 60) / 86400 * 0.9
-            axes.bar(times, series.values, bottom=bottoms, width=min(width, 0.9), color=colour(name, panel), label=label)
+            width = 0.9 if panel.get("interval") == "1d" else prometheus.step / DAY * 0.9
+            axes.bar(times, series.values, bottom=bottoms, width=width, color=colour(name, panel), label=label)
             below.update({at: below.get(at, 0) + value for at, value in zip(series.times, series.values, strict=True)})
         else:
             marker = "." if len(times) == 1 else None
@@ -74,17 +76,30 @@ def _graph(panel: dict, axes: Axes, answers: Answers) -> None:
         if custom.get("thresholdsStyle") and step["value"] is not None:
             axes.axhline(step["value"], color=threshold(step["value"], defaults["thresholds"]), linestyle="--", linewidth=0.7)
     axes.set_ylim(bottom=defaults.get("min"), top=defaults.get("max"))
+    axes.set_xlim(*(datetime.fromtimestamp(at) for at in prometheus.range(panel)))
     if custom.get("axisLabel"):
         axes.set_ylabel(custom["axisLabel"], fontsize=7, color=SOFT)
     _axes(axes, defaults["unit"])
-    shown = min(len(answers), 6)
-    axes.legend(loc="upper left", fontsize=6, framealpha=0.6, ncols=1 + shown // 4)
+    # Below the axis, as in Grafana; names of what never happened are left out of a long list.
+    handles, names = axes.get_legend_handles_labels()
+    loud = [(handle, name) for handle, name in zip(handles, names, strict=True) if "(last 0" not in name]
+    shown = loud if len(names) > LEGEND and loud else list(zip(handles, names, strict=True))
+    if shown:
+        columns = 4 if axes.get_position().width > 0.35 else 2
+        axes.legend(
+            *zip(*shown[:LEGEND], strict=True),
+            loc="upper left",
+            bbox_to_anchor=(0, -0.1),
+            fontsize=6,
+            frameon=False,
+            ncols=columns,
+        )
 
 
 def _axes(axes: Axes, unit: str) -> None:
     locator = AutoDateLocator(maxticks=6)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     axes.yaxis.set_major_formatter(lambda value, _: written(value, unit))
     axes.tick_params(labelsize=6)
     axes.grid(alpha=0.15)

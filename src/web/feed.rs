@@ -110,7 +110,7 @@ impl Feed {
         // The ledger's file is read, which must not block the traffic's worker threads.
         let rendered = spawn_blocking(move || {
             let now = Timestamp::now();
-            let recent = recent.filter(|recent| !recent.is_stale(now));
+            let recent = recent.filter(|recent| !recent.is_stale(&reader, now));
             let recent = recent.unwrap_or_else(|| RecentDays::read(&web.ledger, &reader, now));
             let sections = sections(&web, &reader, &recent, now).unwrap_or_default();
             (sections, recent)

@@ -250,9 +250,10 @@ async fn an_empty_page_shows_what_to_copy_at_every_width() {
 async fn many_models(gravimeter: &Whole) {
     let root = std::fs::read_to_string(gravimeter.state.path().join("ca/ca.pem"));
     let agent = Agent::new(&root.expect("a CA"), &["http/1.1"]);
+    let target = format!("{PUBLIC_API}:443");
     for number in 0..40 {
-        let tcp = knock(gravimeter.connect(), &format!("{PUBLIC_API}:443"));
-        let tcp = tcp.await.expect("a way to the provider");
+        let tcp = knock(gravimeter.connect(), &target).await;
+        let tcp = tcp.expect("a way to the provider");
         let mut session = agent.handshake(tcp, PUBLIC_API).await.expect("trust");
         let name = format!("publisher-of-models-{number}-a-model-with-a-long-name-preview-2026-11");
         let body =

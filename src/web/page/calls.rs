@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::View;
-use super::cascades::{link, name};
+use super::cascades::link;
 use super::html::{Cells, END_TABLE, begin_table, dollars, escaped, grouped, seconds};
 use crate::ledger::Cascade;
 use crate::record::{Outcome, Quality};
@@ -57,8 +57,8 @@ fn title(
     }
     match (cascade, &call.cascade) {
         (Some(cascade), _) => {
-            let name = name(view.reader, cascade, view.now);
-            write!(html, "<br>{}", link(view.reader, &cascade.id, &name))?;
+            let name = view.names.get(cascade);
+            write!(html, "<br>{}", link(view.reader, &cascade.id, name))?;
         }
         // It is known, but not kept any more.
         (None, Some(id)) => write!(html, "<br>{}", escaped(id.as_str()))?,

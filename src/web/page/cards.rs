@@ -55,7 +55,8 @@ fn begin(html: &mut String, title: &str, figure: &str, note: &str) -> fmt::Resul
 fn spans(html: &mut String, view: &View<'_>, figure: Figure) -> fmt::Result {
     html.push_str("<dl>");
     for span in &view.recent.spans {
-        let shown = span.usage.as_ref().map_or(UNKNOWN.to_owned(), figure);
+        let usage = span.usage(&view.report.totals);
+        let shown = usage.as_ref().map_or(UNKNOWN.to_owned(), figure);
         write!(
             html,
             "<div title=\"since {}\"><dt>{}</dt><dd>{shown}</dd></div>",

@@ -1,5 +1,6 @@
 //! The table of conversations: those that the agent works on, then those it worked on last.
 
+use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 use super::html::{Cells, END_TABLE, begin_table, escaped, grouped, seconds};
 use super::{Reader, View};
 use crate::ledger::{Cascade, CascadesQuery, Ledger, State};
-use crate::record::{Id, RepositoryName};
+use crate::record::{Id, Model, RepositoryName};
 use crate::web::cascades::encoded;
 
 /// The conversations that the page has room for.
@@ -51,10 +52,7 @@ pub(super) fn table(html: &mut String, view: &View<'_>) -> fmt::Result {
 }
 
 fn row(html: &mut String, view: &View<'_>, cascade: &Cascade, columns: &[&str]) -> fmt::Result {
-    let key = cascade
-        .model
-        .as_ref()
-        .map(|model| view.marks.get(model).key());
+    let key = first_model(cascade).map(|model| view.marks.get(model).key());
     write!(
         html,
         "<tr><th scope=\"row\">{}{}<small>{}</small></th>",
@@ -103,11 +101,49 @@ pub(super) fn link(reader: &Reader, id: &Id, name: &str) -> String {
 /// What a person knows a conversation by: its repository, its first model and when it began.
 pub(super) fn name(reader: &Reader, cascade: &Cascade, now: Timestamp) -> String {
     let repository = cascade.repository.as_ref().map(short_name);
-    let first = cascade.first_model.as_ref().or(cascade.model.as_ref());
-    let model = first.map(|model| model.as_str());
+    let model = first_model(cascade).map(|model| model.as_str());
     let began = reader.short(cascade.started_at, now);
     let parts = [repository, model, Some(&began)];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
+/// The names of all conversations of a page.
+#[derive(Debug, Default)]
+pub(super) struct CascadeNames(HashMap<Id, String>);
+
+impl CascadeNames {
+    /// Conversations that would have the same name have the beginning of their id, too.
+    pub(super) fn of<'a>(
+        reader: &Reader,
+        cascades: impl Iterator<Item = &'a Cascade>,
+        now: Timestamp,
+    ) -> Self {
+        let named = |cascade: &Cascade| (cascade.id.clone(), name(reader, cascade, now));
+        let mut names: HashMap<Id, String> = cascades.map(named).collect();
+        let mut uses = HashMap::<String, usize>::new();
+        for name in names.values() {
+            *uses.entry(name.clone()).or_default() += 1;
+        }
+        for (id, name) in &mut names {
+            if uses.get(name).is_some_and(|uses| *uses > 1) {
+                name.push_str(" · ");
+                name.extend(id.as_str().chars().take(SHORT_ID));
+            }
+        }
+        Self(names)
+    }
+
+    pub(super) fn get(&self, cascade: &Cascade) -> &str {
+        self.0.get(&cascade.id).map_or("", String::as_str)
+    }
+}
+
+/// As many characters of an id tell conversations apart.
+const SHORT_ID: usize = 8;
+
+/// That of its first call; of a conversation without calls, that of its last run.
+fn first_model(cascade: &Cascade) -> Option<&Model> {
+    cascade.first_model.as_ref().or(cascade.model.as_ref())
 }
 
 /// The name of a repository without its host.

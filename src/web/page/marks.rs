@@ -23,12 +23,14 @@ impl Mark {
     /// The mark that a name has unless another one of the page has it.
     fn of(name: &str) -> Self {
         let hash = fnv1a(name.as_bytes());
+        // The lower bits alone follow from those of the characters: similar names would be alike.
+        let hash = hash ^ (hash >> 32);
         let place = |count: usize, hash: u64| {
             usize::try_from(hash % u64::try_from(count).unwrap_or(1)).unwrap_or_default()
         };
         Self {
             colour: place(COLOURS, hash),
-            pattern: place(PATTERNS, hash / 1024),
+            pattern: place(PATTERNS, hash / 8),
         }
     }
 

@@ -18,6 +18,7 @@ use super::{Report, Web};
 use crate::launch::ConnectionGuide;
 use crate::ledger::{Cascade, QuotaReading, UsageQuery, UsageReport};
 use crate::record::Model;
+use cascades::CascadeNames;
 use marks::Marks;
 
 mod calls;
@@ -154,6 +155,7 @@ struct View<'a> {
     readiness: Report,
     guide: Option<ConnectionGuide>,
     marks: Marks,
+    names: CascadeNames,
 }
 
 impl<'a> View<'a> {
@@ -175,12 +177,16 @@ impl<'a> View<'a> {
             web.ledger.cascade_in_short(id)
         };
         let shown = live.calls.iter().take(calls::SHOWN);
+        let cascades_of_calls: Vec<_> = shown.map(cascade_of).collect();
+        let cascades = cascades::recent(&web.ledger);
+        let all = cascades.iter().chain(cascades_of_calls.iter().flatten());
         Ok(Self {
             now,
             reader,
             recent,
-            cascades: cascades::recent(&web.ledger),
-            cascades_of_calls: shown.map(cascade_of).collect(),
+            names: CascadeNames::of(reader, all, now),
+            cascades,
+            cascades_of_calls,
             quotas: web.ledger.quotas(),
             live,
             readiness: web.readiness.report(),

@@ -1,24 +1,32 @@
-//! What was spent today and in the last days of the reader's time zone.
+//! What was spent before today and before the last days of the reader's time zone. What was spent
+//! since then is the rest of all: both change at the same moment.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::Reader;
 use crate::ledger::{By, Ledger, Usage, UsageQuery};
 
-/// The usage of the last days, up to now.
+/// The usage before the last days.
 #[derive(Debug)]
 pub(in crate::web) struct RecentDays {
     read_at: Timestamp,
-    pub(super) spans: Vec<SpanUsage>,
+    pub(super) spans: Vec<DaySpan>,
 }
 
-/// What was spent since the beginning of a day.
+/// A span of time from the beginning of a day up to now.
 #[derive(Debug)]
-pub(super) struct SpanUsage {
+pub(super) struct DaySpan {
     pub(super) name: &'static str,
     pub(super) since: Timestamp,
-    /// `None` while the ledger's file cannot be read.
-    pub(super) usage: Option<Usage>,
+    /// What was spent before it; `None` while the ledger's file cannot be read.
+    before: Option<Usage>,
+}
+
+impl DaySpan {
+    /// What of all usage belongs to it, as far as that is known.
+    pub(super) fn usage(&self, all: &Usage) -> Option<Usage> {
+        self.before.as_ref().map(|before| all.without(before))
+    }
 }
 
 impl RecentDays {
@@ -28,14 +36,14 @@ impl RecentDays {
             let since = reader.start_of_day(now, days_ago);
             let query = UsageQuery {
                 by: By::Provider,
-                since: Some(since),
+                until: Some(since),
                 ..UsageQuery::default()
             };
             let report = ledger.query(&query, now);
-            SpanUsage {
+            DaySpan {
                 name,
                 since,
-                usage: report.ok().map(|report| report.totals),
+                before: report.ok().map(|report| report.totals),
             }
         };
         Self {
@@ -44,14 +52,16 @@ impl RecentDays {
         }
     }
 
-    /// Whether it is too old to be shown.
-    pub(in crate::web) fn is_stale(&self, now: Timestamp) -> bool {
-        now.duration_since(self.read_at) >= REFRESH
+    /// Whether they must be read again: a day has begun, or a minute has passed.
+    pub(in crate::web) fn is_stale(&self, reader: &Reader, now: Timestamp) -> bool {
+        let today = self.spans.first().map(|span| span.since);
+        today != Some(reader.start_of_day(now, 0)) || now.duration_since(self.read_at) >= REFRESH
     }
 }
 
 /// Whole days with today, by how many days ago they begin.
 const SPANS: [(&str, i32); 3] = [("Today", 0), ("7 days", 6), ("30 days", 29)];
 
-/// How often an open page reads the ledger's file: often enough for sums of days.
-const REFRESH: SignedDuration = SignedDuration::from_secs(3);
+/// How often an open page reads the ledger's file again. Calls of the last moments of a day may come
+/// to the file after its end, and a file that could not be read may be there again.
+const REFRESH: SignedDuration = SignedDuration::from_secs(60);

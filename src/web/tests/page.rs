@@ -174,6 +174,21 @@ async fn a_conversation_is_named_by_its_repository_its_first_model_and_its_start
 }
 
 #[tokio::test]
+async fn conversations_that_began_alike_are_told_apart_by_their_ids() {
+    let gravimeter = Gravimeter::open().await;
+    for cascade in ["11111111-a", "22222222-b"] {
+        gravimeter.took(in_repository(1, cascade, "m", Some("folder")));
+    }
+    gravimeter.took(in_repository(2, "33333333-c", "other", Some("folder")));
+    let page = gravimeter.get("/?tz=UTC").await;
+    let cascades = section(page.text(), "cascades");
+    for (id, has_id) in [("11111111", true), ("22222222", true), ("33333333", false)] {
+        let is_named = cascades.contains(&format!(" · {id}</a>"));
+        assert_eq!(is_named, has_id, "{id}: {cascades}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_moves_away_names_its_conversation_no_more() {
     let gravimeter = Gravimeter::open().await;
     gravimeter.took(in_repository(1, "wrong", "first", Some("folder")));
