@@ -136,6 +136,8 @@ def moments(page: Page) -> dict:
     plot.hover()
     expect(reading).not_to_have_text(hint)
     answer = {"hint": hint, "mouse": reading.inner_text(), "legend": page.locator(".legend .name").all_inner_texts()}
+    # The chart that the mouse leaves is another one than that which it came to.
+    page.wait_for_function("old => document.querySelector('.plot') !== old", arg=plot.element_handle())
     page.mouse.move(0, 0)
     expect(reading).to_have_text(hint)
     plot.focus()

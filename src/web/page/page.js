@@ -61,7 +61,7 @@ pause.addEventListener("click", () => {
 
 // The values of one moment of the chart. It stays where it is in time while the chart moves on.
 const chart = document.getElementById("chart");
-let moment = null, hint = "";
+let moment = null, isPointed = false, hint = "";
 function axis(plot) {
   const rates = JSON.parse(plot.dataset.rates), step = Number(plot.dataset.step), slots = rates[0].length;
   return { rates, step, slots, start: Number(plot.dataset.end) - (slots - 1) * step };
@@ -86,16 +86,18 @@ function read() {
   plot.setAttribute("aria-valuenow", at);
   plot.setAttribute("aria-valuetext", reading.textContent);
 }
-chart.addEventListener("pointermove", event => {
-  const plot = event.target.closest?.(".plot");
-  if (!plot) return;
-  const { slots, step, start } = axis(plot), box = plot.getBoundingClientRect();
-  moment = start + Math.floor((event.clientX - box.left) / box.width * slots) * step;
-  read();
-});
-chart.addEventListener("pointerout", event => {
-  if (event.target.closest?.(".plot") && !event.relatedTarget?.closest?.(".plot")) { moment = null; read(); }
-});
+// Of the document, as the chart below the pointer is another one every second.
+function point(event) {
+  const plot = event.type === "pointermove" ? event.target.closest?.("#chart .plot") : null;
+  if (plot) {
+    const { slots, step, start } = axis(plot), box = plot.getBoundingClientRect();
+    moment = start + Math.min(Math.floor((event.clientX - box.left) / box.width * slots), slots - 1) * step;
+  } else if (isPointed) moment = null;
+  if (plot || isPointed) read();
+  isPointed = Boolean(plot);
+}
+document.addEventListener("pointermove", point);
+document.documentElement.addEventListener("pointerleave", point);
 chart.addEventListener("keydown", event => {
   const plot = event.target.closest?.(".plot");
   if (!plot) return;
@@ -104,6 +106,7 @@ chart.addEventListener("keydown", event => {
     PageDown: from - 15 * step, PageUp: from + 15 * step, Home: start, End: last, Escape: null }[event.key];
   if (to === undefined) return;
   event.preventDefault();
+  isPointed = false;
   moment = to === null ? null : Math.min(Math.max(to, start), last);
   read();
 });
