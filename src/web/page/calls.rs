@@ -2,11 +2,12 @@
 
 use std::fmt::{self, Write as _};
 
-use super::View;
 use super::cascades::link;
 use super::html::{Cells, END_TABLE, begin_table, dollars, escaped, grouped, seconds};
-use crate::ledger::Cascade;
-use crate::record::{Outcome, Quality};
+use super::marks::Marks;
+use super::{Reader, View};
+use crate::ledger::{CallId, Cascade};
+use crate::record::{Model, Outcome, Quality};
 use crate::web::live::LastCall;
 
 /// Writes nothing while no call has ended.
@@ -44,11 +45,8 @@ fn title(
 ) -> fmt::Result {
     write!(
         html,
-        "<tr><th scope=\"row\">{}<a href=\"{}\" title=\"call {}\">{}</a><small>{} · {}",
-        view.marks.get(&call.model).key(),
-        view.reader.link(&format!("/calls/{}", call.id)),
-        call.id,
-        escaped(call.model.as_str()),
+        "<tr><th scope=\"row\">{}<small>{} · {}",
+        call_link(view.reader, &view.marks, call.id, &call.model),
         call.provider,
         call.operation
     )?;
@@ -71,22 +69,34 @@ fn figures(cells: &mut Cells<'_>, view: &View<'_>, call: &LastCall) -> fmt::Resu
     cells.cell("", view.reader.time(call.ended_at, view.now))?;
     cells.cell("", outcome(call.outcome))?;
     cells.known(call.cost.map(dollars))?;
-    // A figure that is only a lower bound is marked.
-    let bound = if call.quality == Quality::Partial {
-        "≥\u{202f}"
-    } else {
-        ""
-    };
     for tokens in [
         call.input_tokens,
         call.cache_read_tokens,
         call.output_tokens,
     ] {
-        let is_known = call.quality != Quality::Unknown;
-        cells.known(is_known.then(|| format!("{bound}{}", grouped(tokens))))?;
+        cells.known(tokens_of(tokens, call.quality))?;
     }
     cells.known(call.first_chunk_seconds.map(seconds))?;
     cells.cell("", seconds(call.duration_seconds))
+}
+
+/// The mark and name of the model, as a link to the page of the call.
+pub(super) fn call_link(reader: &Reader, marks: &Marks, id: CallId, model: &Model) -> String {
+    format!(
+        "{}<a href=\"{}\" title=\"call {id}\">{}</a>",
+        marks.get(model).key(),
+        reader.link(&format!("/calls/{id}")),
+        escaped(model.as_str())
+    )
+}
+
+/// Tokens as far as they can be trusted: a lower bound is marked, and `None` where none were seen.
+pub(super) fn tokens_of(tokens: u64, quality: Quality) -> Option<String> {
+    match quality {
+        Quality::Exact => Some(grouped(tokens)),
+        Quality::Partial => Some(format!("≥\u{202f}{}", grouped(tokens))),
+        Quality::Unknown => None,
+    }
 }
 
 /// How a call ended.

@@ -170,8 +170,6 @@ impl<'a> View<'a> {
             .query(&UsageQuery::default(), now)
             .map_err(|_| fmt::Error)?;
         let live = web.live.snapshot(now);
-        let names = report.models.iter().flatten();
-        let models: Vec<_> = names.map(|(name, _)| Model::from_wire(name)).collect();
         let cascade_of = |call: &super::live::LastCall| {
             let id = call.cascade.as_ref()?;
             web.ledger.cascade_in_short(id)
@@ -191,10 +189,17 @@ impl<'a> View<'a> {
             live,
             readiness: web.readiness.report(),
             guide: web.guide.get().cloned(),
-            marks: Marks::of(models.iter()),
+            marks: marks_of(&report),
             report,
         })
     }
+}
+
+/// The marks of all models that were ever seen: they are the same on every page.
+fn marks_of(report: &UsageReport) -> Marks {
+    let names = report.models.iter().flatten();
+    let models: Vec<_> = names.map(|(name, _)| Model::from_wire(name)).collect();
+    Marks::of(models.iter())
 }
 
 const TEMPLATE: &str = include_str!("page.html");

@@ -4,10 +4,9 @@ use std::fmt::{self, Write as _};
 
 use super::Page;
 use crate::ledger::CallRecord;
-use crate::record::{Quality, TokenKind};
-use crate::web::page::calls::outcome;
-use crate::web::page::html::{Cells, END_TABLE, begin_table, dollars, escaped, grouped, seconds};
-use crate::web::page::marks::Marks;
+use crate::record::TokenKind;
+use crate::web::page::calls::{call_link, outcome, tokens_of};
+use crate::web::page::html::{Cells, END_TABLE, begin_table, dollars, grouped, seconds};
 
 /// `all` is how many calls the conversation has had.
 pub(super) fn table(
@@ -15,7 +14,6 @@ pub(super) fn table(
     page: &Page<'_>,
     calls: &[CallRecord],
     all: u64,
-    marks: &Marks,
 ) -> fmt::Result {
     if calls.is_empty() {
         return Ok(());
@@ -37,11 +35,8 @@ pub(super) fn table(
     for call in calls {
         write!(
             html,
-            "<tr><th scope=\"row\">{}<a href=\"{}\" title=\"call {}\">{}</a><small>{} · {}</small></th>",
-            marks.get(&call.model).key(),
-            page.reader.link(&format!("/calls/{}", call.id)),
-            call.id,
-            escaped(call.model.as_str()),
+            "<tr><th scope=\"row\">{}<small>{} · {}</small></th>",
+            call_link(page.reader, &page.marks, call.id, &call.model),
             call.provider,
             call.operation
         )?;
@@ -64,19 +59,12 @@ fn figures(cells: &mut Cells<'_>, page: &Page<'_>, call: &CallRecord) -> fmt::Re
     cells.cell("", outcome(call.outcome))?;
     cells.known(call.cost.map(dollars))?;
     let counts = call.tokens.counts();
-    // A figure that is only a lower bound is marked.
-    let bound = if call.quality == Quality::Partial {
-        "≥\u{202f}"
-    } else {
-        ""
-    };
     for tokens in [
         call.total_tokens,
         counts.sum(TokenKind::INPUT),
         counts.sum(TokenKind::OUTPUT),
     ] {
-        let is_known = call.quality != Quality::Unknown;
-        cells.known(is_known.then(|| format!("{bound}{}", grouped(tokens))))?;
+        cells.known(tokens_of(tokens, call.quality))?;
     }
     cells.known(call.time_to_first_chunk_seconds.map(seconds))?;
     cells.cell("", seconds(call.duration_seconds))

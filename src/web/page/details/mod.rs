@@ -10,7 +10,8 @@ use axum::response::Response;
 use jiff::Timestamp;
 
 use super::html::{UNKNOWN, escaped};
-use super::{Reader, failed, respond};
+use super::marks::Marks;
+use super::{Reader, failed, marks_of, respond};
 use crate::record::Id;
 use crate::web::cascades::path_of;
 use crate::web::error::ApiError;
@@ -33,6 +34,7 @@ pub(in crate::web) async fn conversation(
         reader: &reader,
         now: Timestamp::now(),
         json: path_of(&found.cascade.id),
+        marks: marks_of(&web.ledger.report()),
     };
     let main = one_conversation::page(&page, &found).map_err(|_| failed())?;
     respond(StatusCode::OK, TEMPLATE, &main)
@@ -57,6 +59,7 @@ pub(in crate::web) async fn call(
         reader: &reader,
         now: Timestamp::now(),
         json: format!("/v1/calls/{}", found.call.id),
+        marks: marks_of(&web.ledger.report()),
     };
     let main = one_call::page(&page, &found, cascade.as_ref()).map_err(|_| failed())?;
     respond(StatusCode::OK, TEMPLATE, &main)
@@ -68,6 +71,7 @@ struct Page<'a> {
     now: Timestamp,
     /// The path of the same as JSON.
     json: String,
+    marks: Marks,
 }
 
 impl Page<'_> {

@@ -18,7 +18,8 @@ pub(super) fn page(
     let mut html = String::new();
     let call = &found.call;
     let began = page.reader.short(call.started_at, page.now);
-    let title = format!("{} · {began}", escaped(call.model.as_str()));
+    let key = page.marks.get(&call.model).key();
+    let title = format!("{key}{} · {began}", escaped(call.model.as_str()));
     page.begin(&mut html, "call", &title)?;
     let conversation = match (cascade, &found.cascade) {
         (Some(cascade), _) => {

@@ -4,10 +4,9 @@ use std::fmt::{self, Write as _};
 
 use super::{Page, calls_table, facts, text};
 use crate::ledger::{CascadeDetails, SubagentUsage};
-use crate::record::{Model, TokenKind};
+use crate::record::TokenKind;
 use crate::web::page::cascades::name;
 use crate::web::page::html::{Cells, END_TABLE, begin_table, cost, escaped, grouped, seconds};
-use crate::web::page::marks::Marks;
 use crate::web::page::models;
 
 pub(super) fn page(page: &Page<'_>, found: &CascadeDetails) -> Result<String, fmt::Error> {
@@ -35,24 +34,18 @@ pub(super) fn page(page: &Page<'_>, found: &CascadeDetails) -> Result<String, fm
             ("Cost", Some(cost(usage))),
         ],
     )?;
-    let names: Vec<_> = found
-        .models
-        .keys()
-        .map(|name| Model::from_wire(name))
-        .collect();
-    let marks = Marks::of(names.iter());
     if !found.models.is_empty() {
         models::write_table(
             &mut html,
             found.models.iter(),
             usage.total_tokens,
             None,
-            &marks,
+            &page.marks,
         )?;
     }
     subagents(&mut html, &found.subagents)?;
     runs(&mut html, page, found)?;
-    calls_table::table(&mut html, page, &found.calls, usage.calls, &marks)?;
+    calls_table::table(&mut html, page, &found.calls, usage.calls)?;
     Ok(html)
 }
 
