@@ -1,7 +1,7 @@
 """The page in a real browser, driven through Playwright.
 
     page.py judge URL         says what the page shows, line by line, as a test asks on standard input
-    page.py pictures URL DIR  takes the pictures of the documentation: light, dark, narrow and wide
+    page.py pictures URL DIR  takes the pictures of the documentation: light, dark and narrow
 
 Chromium is the system's own (CHROMIUM names another one); nothing is downloaded.
 """
@@ -248,7 +248,6 @@ def pictures(page: Page, url: str, folder: str) -> None:
         ("page", "light", (1280, 1120)),
         ("page-dark", "dark", (1280, 1120)),
         ("page-narrow", "light", (420, 900)),
-        ("page-wide", "light", (1920, 1080)),
     ]:
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": size[0], "height": size[1]})
