@@ -57,11 +57,7 @@ fn row(html: &mut String, view: &View<'_>, cascade: &Cascade, columns: &[&str]) 
         html,
         "<tr><th scope=\"row\">{}{}<small>{}</small></th>",
         key.unwrap_or_default(),
-        link(
-            view.reader,
-            &cascade.id,
-            &name(view.reader, cascade, view.now)
-        ),
+        link(view.reader, &cascade.id, view.names.get(cascade)),
         model(cascade)
     )?;
     let mut cells = Cells::new(html, columns);
