@@ -68,6 +68,15 @@ pub(in crate::ledger) struct SubagentSums {
     pub(in crate::ledger) sums: ByModel,
 }
 
+impl SubagentSums {
+    /// Adds what was known of it before.
+    pub(super) fn merge(&mut self, before: Self) {
+        self.sums.merge(&before.sums);
+        self.parent = self.parent.take().or(before.parent);
+        self.kind = self.kind.take().or(before.kind);
+    }
+}
+
 /// How a conversation began, by which a person knows it.
 #[derive(Debug, Clone)]
 pub(in crate::ledger) struct Opening {

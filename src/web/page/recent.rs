@@ -52,7 +52,7 @@ impl RecentDays {
         }
     }
 
-    /// Whether they must be read again: a day has begun, or a minute has passed.
+    /// Whether they must be read again: a day has begun, or some time has passed.
     pub(in crate::web) fn is_stale(&self, reader: &Reader, now: Timestamp) -> bool {
         let today = self.spans.first().map(|span| span.since);
         today != Some(reader.start_of_day(now, 0)) || now.duration_since(self.read_at) >= REFRESH
@@ -63,5 +63,6 @@ impl RecentDays {
 const SPANS: [(&str, i32); 3] = [("Today", 0), ("7 days", 6), ("30 days", 29)];
 
 /// How often an open page reads the ledger's file again. Calls of the last moments of a day may come
-/// to the file after its end, and a file that could not be read may be there again.
-const REFRESH: SignedDuration = SignedDuration::from_secs(60);
+/// to the file after its end, and a file that could not be read, or was another program's, may be
+/// there again.
+const REFRESH: SignedDuration = SignedDuration::from_secs(10);
