@@ -126,7 +126,12 @@ fn sum(numbers: &Value) -> u64 {
 }
 
 fn write_application() {
+    let language_server = format!("{HOME}/language_server_linux_x64");
+    root(&format!(
+        "touch {language_server} && mount --bind {PROGRAM} {language_server}"
+    ));
     let options = json!({
+        "executable": language_server,
         "roots": root_file(FIRST),
         "own_requests": OWN,
         "language_server": {
