@@ -70,14 +70,15 @@ async fn an_occupied_port_is_told_with_its_key_and_exit_code_1() {
 #[tokio::test]
 async fn without_a_redirect_nothing_listens_for_redirected_connections() {
     let folder = tempfile::tempdir().expect("a folder");
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("bound").to_string();
+    let taken = ["capture.listen", "capture.connect_listen"];
+    let taken = taken.map(|door| (door, TcpListener::bind("127.0.0.1:0").expect("a port")));
     let mut command = Command::new(PROGRAM);
     command.args(["serve", "--web.listen", "127.0.0.1:0", "--state.dir"]);
     command.arg(folder.path().join("state"));
     // The listeners for redirected connections are bound before the proxy.
-    for door in ["capture.listen", "capture.connect_listen"] {
-        command.arg(format!("--{door}")).arg(&address);
+    for (door, listener) in &taken {
+        let address = listener.local_addr().expect("bound").to_string();
+        command.arg(format!("--{door}")).arg(address);
     }
     command.args(["--capture.redirect", "off"]);
     let output = soon(command.kill_on_drop(true).output()).await;
