@@ -100,6 +100,14 @@ async fn one_that_runs_already_is_named() {
     fs::write(&program, "#!/bin/sh\n").expect("written");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("ours");
     let program = program.to_str().expect("UTF-8");
+    // That of another user does not matter. Its number is the lower one.
+    let mut of_another_user = std::process::Command::new("bash");
+    of_another_user.args([
+        "-c",
+        "exec -a /usr/share/antigravity/antigravity sleep 1000",
+    ]);
+    let is_root = rustix::process::geteuid().is_root();
+    let mut of_another_user = is_root.then(|| of_another_user.spawn().expect("it runs"));
     let mut before = stage
         .as_user()
         .args([
@@ -113,7 +121,19 @@ async fn one_that_runs_already_is_named() {
     let doctor = || gravimeter(&stage, &["doctor", "run", program]);
     // For a moment it is still called otherwise.
     until(async || doctor().contains(&named).then_some(())).await;
+    if let Some(other) = &mut of_another_user {
+        let command_line = format!("/proc/{}/cmdline", other.id());
+        until(async || {
+            let words = fs::read_to_string(&command_line).expect("it runs");
+            words.contains("antigravity").then_some(())
+        })
+        .await;
+    }
     let output = stage.run(&[program]).output().expect("it runs");
+    if let Some(other) = &mut of_another_user {
+        other.kill().expect("it runs");
+        other.wait().expect("it ends");
+    }
     before.kill().expect("it runs");
     before.wait().expect("it ends");
     let said = err(&output);
