@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use gravimeter::demo::agent::AppOutcome;
 use rustix::process::{Pid, Signal, kill_process};
@@ -101,11 +101,16 @@ async fn one_that_runs_already_is_named() {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("ours");
     let program = program.to_str().expect("UTF-8");
     // That of another user does not matter. Its number is the lower one.
-    let mut of_another_user = std::process::Command::new("bash");
+    let mut of_another_user = Command::new("setpriv");
     of_another_user.args([
+        "--reuid=1",
+        "--regid=1",
+        "--clear-groups",
+        "--",
+        "bash",
         "-c",
-        "exec -a /usr/share/antigravity/antigravity sleep 1000",
     ]);
+    of_another_user.arg("exec -a /usr/share/antigravity/antigravity sleep 1000");
     let is_root = rustix::process::geteuid().is_root();
     let mut of_another_user = is_root.then(|| of_another_user.spawn().expect("it runs"));
     let mut before = stage
