@@ -23,13 +23,7 @@ pub(crate) fn its_language_server_is_followed_from_inside() {
             write_application();
             let exporter = format!("{HOME}/exporter");
             let words = format!("--scope namespace --web.socket {exporter} -- {HOME}/antigravity");
-            let run = as_user(OPERATOR)
-                .args(["bash", "-c", &line(&words)])
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .expect("the program runs");
+            let run = start(&line(&words));
             wait_for("the last turn", || turns(&exporter) == USERS * MESSAGES);
             end(run);
             nothing_is_left();
@@ -55,25 +49,19 @@ pub(crate) fn a_service_follows_its_language_server_from_inside() {
                 "mkdir -p {folder} && chmod -R a+rX {HOME}/.config"
             ));
             std::fs::write(format!("{folder}/gravimeter.toml"), settings).expect("written");
-            let mut service = as_user(OPERATOR)
-                .args(["bash", "-c", &format!("HOME={HOME} exec {PROGRAM} serve")])
+            let mut service = as_user(OPERATOR);
+            service.args(["bash", "-c", &format!("HOME={HOME} exec {PROGRAM} serve")]);
+            service
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("the service runs");
+                .stderr(Stdio::null());
+            let mut service = service.spawn().expect("the service runs");
             let sessions = Path::new(HOME).join(".local/state/gravimeter/sessions.sock");
             wait_for("the service", || sessions.exists());
             let words = format!(
                 "cd {HOME}; HOME={HOME} exec {PROGRAM} run --json {REPORT} --scope namespace -- {HOME}/antigravity"
             );
-            let run = as_user(OPERATOR)
-                .args(["bash", "-c", &words])
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .expect("the program runs");
+            let run = start(&words);
             wait_for("the last turn", || turns(&exporter) == USERS * MESSAGES);
             end(run);
             kill_process(Pid::from_child(&service), Signal::TERM).expect("it runs");
@@ -81,6 +69,14 @@ pub(crate) fn a_service_follows_its_language_server_from_inside() {
             nothing_is_left();
         },
     );
+}
+
+/// A shell line of the operator's, in the background.
+fn start(line: &str) -> Child {
+    let mut command = as_user(OPERATOR);
+    command.args(["bash", "-c", line]).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("it runs")
 }
 
 /// Ends the application as a person does, and asserts that the report has all of it.
