@@ -64,6 +64,10 @@ pub(crate) fn a_service_follows_its_language_server_from_inside() {
             let run = start(&words);
             wait_for("the last turn", || turns(&exporter) == USERS * MESSAGES);
             end(run);
+            wait_for(
+                "the end of the namespace, before that of the service",
+                || root("lsns --noheadings --type net | wc -l").trim() == "1",
+            );
             kill_process(Pid::from_child(&service), Signal::TERM).expect("it runs");
             assert!(service.wait().expect("it ends").success());
             nothing_is_left();
