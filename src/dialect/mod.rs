@@ -71,6 +71,7 @@ mod times;
 mod tokens;
 mod turns;
 mod unread;
+mod usual;
 mod verdict;
 
 use std::sync::LazyLock;
@@ -89,6 +90,7 @@ pub use asked::{Asked, AskedCall};
 pub use form::{Pointers, Refusal, RefusalReason, RequestForm, SystemPrompt, ThinkingBudget};
 pub use gemini::quota;
 pub use observer::Observers;
+pub use usual::usual_url;
 
 /// A family of providers that speak one wire format.
 struct Dialect {

@@ -38,6 +38,7 @@ mod page;
 mod process;
 mod push;
 mod reconcile;
+mod rules;
 mod run;
 mod secrets;
 mod shutdown;

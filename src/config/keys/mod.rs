@@ -14,6 +14,7 @@ mod metrics;
 mod observe;
 mod otlp;
 mod pricing;
+mod rules;
 mod sessions;
 mod state;
 mod timeouts;
@@ -207,6 +208,7 @@ const SECTIONS: &[&[Key]] = &[
     ledger::KEYS,
     metrics::KEYS,
     pricing::KEYS,
+    rules::KEYS,
     otlp::COLLECTOR,
     otlp::TRACES,
     otlp::METRICS,
