@@ -8,10 +8,10 @@
 mod config;
 mod diagnostics;
 mod dial;
-pub(crate) mod forward;
 mod hang_up;
 mod lane;
 mod opened;
+pub(crate) mod outbound;
 pub mod pass;
 mod path;
 mod programs;
