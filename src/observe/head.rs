@@ -23,6 +23,19 @@ pub(super) fn request(method: &[u8], target: &[u8], listed: Listed) -> RequestHe
     }
 }
 
+/// Builds the head of a request whose parts are known: its method, its target, and its fields by name
+/// and value.
+pub(crate) fn request_head<'a>(
+    method: &str,
+    target: &str,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    listed: Listed,
+) -> RequestHead {
+    let mut head = request(method.as_bytes(), target.as_bytes(), listed);
+    fields.for_each(|(name, value)| take_field(&mut head.fields, name, value, listed));
+    head
+}
+
 /// Keeps a header field when it is on the list.
 pub(super) fn take_field(fields: &mut Fields, name: &[u8], value: &[u8], listed: Listed) {
     let is = |listed: &str| name.eq_ignore_ascii_case(listed.as_bytes());

@@ -24,6 +24,8 @@ pub mod sse;
 mod transcript;
 pub(crate) mod websocket;
 
+pub(crate) use head::request_head;
+
 use std::time::{Instant, SystemTime};
 
 use crate::record::{ConnectionCaller, ConnectionSetup, Host, TimeoutStep};

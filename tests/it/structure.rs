@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank, as the table in `src/lib.rs` has them.
-const RANKS: [(&str, u8); 20] = [
+const RANKS: [(&str, u8); 21] = [
     ("record", 0),
     ("demo", 1),
     ("git", 1),
@@ -18,11 +18,12 @@ const RANKS: [(&str, u8); 20] = [
     ("top", 2),
     ("dialect", 3),
     ("cascade", 4),
-    ("relay", 4),
     ("export", 4),
     ("ledger", 4),
     ("launch", 4),
+    ("rules", 4),
     ("summary", 4),
+    ("relay", 5),
     ("web", 5),
     ("config", 6),
     ("app", 7),
