@@ -145,8 +145,12 @@ fn environment(
         warn!(name, %error, "the file that this variable names cannot be read: the CA is not added to it");
     }
     let environment = Environment::new(&request.environment, trust.variables);
-    Ok(match way.proxy() {
+    let environment = match way.proxy() {
         Some(proxy) => environment.with_proxy(proxy),
+        None => environment,
+    };
+    Ok(match observation.base_url() {
+        Some(door) => environment.with_base_urls(door),
         None => environment,
     })
 }
