@@ -19,7 +19,7 @@ use super::sender::Provider;
 use super::side::SharedAgentState;
 use super::tasks::Spawner;
 use super::upgrade;
-use crate::record::{Caller, ConnectionCaller, Record};
+use crate::record::{Caller, ConnectionCaller, Fact, Record, RefuseReason};
 use crate::rules::Rules;
 
 /// Serves the requests of one agent connection.
@@ -52,6 +52,9 @@ impl Exchanges {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 debug!(%refusal, "a request is refused");
+                if let Some(reason) = refusal.reason() {
+                    self.record.record(Fact::ConnectionRefused(reason));
+                }
                 return Ok(answer(refusal.response()));
             }
         };
@@ -134,6 +137,14 @@ enum NotForwarded {
 }
 
 impl NotForwarded {
+    /// As what it is counted; `None` where that was done.
+    fn reason(&self) -> Option<RefuseReason> {
+        match self {
+            Self::AbsoluteForm | Self::Connect | Self::Misuse(_) => Some(RefuseReason::BadRequest),
+            Self::Unrouted(unrouted) => unrouted.reason(),
+        }
+    }
+
     fn response(&self) -> Response<Bytes> {
         let status = match self {
             Self::AbsoluteForm | Self::Misuse(_) => StatusCode::BAD_REQUEST,

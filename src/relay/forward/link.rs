@@ -126,17 +126,23 @@ impl<'a> Link<'a> {
             upgraded,
             opened,
             mut providers,
+            state,
             ..
         } = self;
         // HTTP lets go of the streams.
         drop((http, running, upgraded, opened));
         for provider in &mut providers {
-            provider.passed.observe(&mut provider.tap);
+            provider.tap.begin_turn();
+            while !provider.passed.observe(&mut provider.tap) {
+                yield_now().await;
+                provider.tap.begin_turn();
+            }
             provider.tap.passage.ended(end);
             provider.tap.end(end).await;
         }
         let upstream = providers.into_iter().map(|provider| provider.side);
-        end_sides(end, agent, upstream.collect(), terms).await;
+        let agent_has_ended = state.lock().has_ended;
+        end_sides(end, agent, agent_has_ended, upstream.collect(), terms).await;
         end
     }
 
@@ -288,6 +294,7 @@ impl<'a> Link<'a> {
 async fn end_sides(
     end: End,
     agent: SharedSide,
+    agent_has_ended: bool,
     providers: Vec<SharedSide>,
     terms: &super::Terms<'_>,
 ) {
@@ -297,14 +304,15 @@ async fn end_sides(
         let all = join_all(providers.iter_mut().chain([&mut agent]).map(close));
         let _ = timeout(ORDERLY_CLOSE, all).await;
     }
-    if end == End::Closed {
-        return;
-    }
     let all = async {
-        let providers = providers.iter().filter_map(tcp);
-        let providers = join_all(providers.map(|tcp| hang_up(tcp, hang_up::PROVIDER)));
+        // No answer is on its way any more after an end in order.
+        let cut_off = providers.iter().filter(|_| end != End::Closed);
+        let cut_off = cut_off.filter_map(tcp);
+        let providers = join_all(cut_off.map(|tcp| hang_up(tcp, hang_up::PROVIDER)));
         let agent = async {
-            if let Some(tcp) = tcp(&agent) {
+            // It may still send a request that nobody will answer: closing over it would reset the
+            // connection, and discard an answer that was not read yet.
+            if let Some(tcp) = tcp(&agent).filter(|_| end != End::Closed || !agent_has_ended) {
                 hang_up(tcp, hang_up::AGENT).await;
             }
         };

@@ -15,7 +15,7 @@ use super::sender::Provider;
 use super::tasks::Spawner;
 use crate::dialect::BASE_URL_PATHS;
 use crate::observe::{Alpn, Connection};
-use crate::record::{ConnectionCaller, Fact, RefuseReason};
+use crate::record::{ConnectionCaller, RefuseReason};
 use crate::relay::Relay;
 use crate::relay::base_url::{BaseUrlTarget, BaseUrls, Server};
 use crate::relay::refusal::Refusal;
@@ -83,10 +83,7 @@ impl Providers {
     pub(super) fn admit(&self, headers: &HeaderMap) -> Result<(), Unrouted> {
         match self {
             Self::One { .. } => Ok(()),
-            Self::BaseUrl(urls) => admit(headers).inspect_err(|_| {
-                let refused = Fact::ConnectionRefused(RefuseReason::ForeignSite);
-                urls.relay.record.record(refused);
-            }),
+            Self::BaseUrl(_) => admit(headers),
         }
     }
 
@@ -147,6 +144,16 @@ impl BaseUrlProviders {
 }
 
 impl Unrouted {
+    /// As what it is counted; `None` where that was done.
+    pub(super) fn reason(&self) -> Option<RefuseReason> {
+        match self {
+            Self::ForeignHost | Self::ForeignSite => Some(RefuseReason::ForeignSite),
+            Self::Gone(_) | Self::Nameless => Some(RefuseReason::UpstreamConnect),
+            Self::NoPath => Some(RefuseReason::BadRequest),
+            Self::Unreachable(_) => None,
+        }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::ForeignHost | Self::ForeignSite => StatusCode::FORBIDDEN,

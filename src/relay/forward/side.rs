@@ -86,6 +86,8 @@ pub(super) struct AgentState {
     check: Option<RequestCheck>,
     /// A request was refused.
     pub(super) is_refused: bool,
+    /// The agent has sent its last byte.
+    pub(super) has_ended: bool,
     /// Reading or writing has failed.
     pub(super) has_failed: bool,
     /// A request to leave HTTP is under way, or HTTP was left.
@@ -116,6 +118,7 @@ impl SharedAgentState {
             last: Instant::now(),
             check: is_http1.then(RequestCheck::new),
             is_refused: false,
+            has_ended: false,
             has_failed: false,
             is_upgrading: false,
         })))
@@ -159,6 +162,7 @@ impl AsyncRead for AgentStream {
         let mut state = self.state.lock();
         let now = state.last.into_std();
         let read = buf.filled().get(before..).unwrap_or_default();
+        state.has_ended |= read.is_empty();
         if let Some(check) = &mut state.check
             && let Err(failure) = check.read(read, now)
         {
