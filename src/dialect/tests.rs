@@ -3,7 +3,7 @@
 
 pub(super) mod sketch;
 mod sockets;
-mod tools;
+mod turns;
 
 use std::fs;
 use std::path::{Path, PathBuf};
