@@ -21,7 +21,7 @@
 //! | 4 | [`launch`] | a command | the agent as a supervised process of another user, or a program in the foreground | read its traffic |
 //! | 4 | [`rules`] | texts of rules, requests | the requests as the rules want them | I/O, touch what no rule names |
 //! | 4 | [`summary`] | facts | the figures of one run of a program | touch the traffic, keep a prompt |
-//! | 5 | [`relay`] | [`capture::Accepted`] | the same bytes on the other side | know a provider or a metric |
+//! | 5 | [`relay`] | [`capture::Accepted`] | the same bytes on the other side, or what a rule makes of a request | know a provider or a metric |
 //! | 5 | [`web`] | HTTP on loopback | `/metrics`, the ledger's answers, health, the page | change anything |
 //! | 6 | [`config`] | file, `GRAVIMETER_*`, flags | [`config::Config`], checked | start anything |
 //! | 7 | [`app`] | [`config::Config`] | the assembled program | parse, print |

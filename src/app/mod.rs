@@ -40,7 +40,7 @@ use crate::export::diagnostics::Diagnostics;
 use crate::export::otlp::{Exporter, Pusher};
 use crate::launch::ConnectionGuide;
 use crate::ledger::{Ledger, UsageReport};
-use crate::record::{Caller, Fact, Label as _, Record};
+use crate::record::{Caller, Fact, Record};
 use crate::tls::bundle::Bundle;
 use crate::web::access::Access;
 use crate::web::{Condition, Listener, Readiness, Web};
@@ -123,7 +123,7 @@ impl App {
         agent::refuse_own_user(&config).await?;
         create_state_dir(&config.state_dir)?;
         let (doors, addresses) = Doors::open(&config, surroundings.handed)?;
-        let owners = doors::owners(&config, &addresses).await?;
+        let owners = doors::owners(&config, &doors).await?;
         let access = open_access(&config, &addresses)?;
         let views = Views::new(
             &config,
@@ -137,8 +137,8 @@ impl App {
 
         let doors_for_traffic = match surroundings.takes_sessions {
             // Sessions come by both.
-            true => Door::ALL.len(),
-            false => doors.kinds(),
+            true => doors.kinds(&[Door::Connect, Door::Redirect]),
+            false => doors.kinds(&[]),
         };
         let parts = Arc::new(TrafficParts::new(
             &config,

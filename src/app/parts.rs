@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::trust::Trust;
 use super::views::Views;
 use super::{Traffic, process};
@@ -19,6 +21,7 @@ use crate::observe::memory::Memory;
 use crate::pricing::{Priced, Prices};
 use crate::record::{Fact, FanOut, Models, Named, Record, Sink};
 use crate::relay::{self, Untrusting};
+use crate::rules::Rules;
 use crate::summary::Recorded;
 use crate::tls::leaf::Leaves;
 use crate::tls::upstream::Upstream;
@@ -36,6 +39,8 @@ pub(super) struct TrafficParts {
     pub(super) ca: String,
     pub(super) original_dst: Arc<dyn OriginalDst>,
     pub(super) memory: Memory,
+    /// The rules that hold now.
+    pub(super) rules: watch::Receiver<Arc<Rules>>,
     pub(super) record: Arc<dyn Record>,
     pub(super) models: Arc<Models>,
     pub(super) prices: Arc<Prices>,
@@ -78,6 +83,7 @@ impl TrafficParts {
             ca: trust.ca.clone(),
             original_dst,
             memory: Memory::new(config.observe.max_memory),
+            rules: views.rules.subscribe(),
             record: Arc::clone(&views.record),
             models: Arc::clone(&views.models),
             prices: Arc::clone(&config.prices),
@@ -136,6 +142,7 @@ impl TrafficParts {
             leaves: Arc::clone(&self.leaves),
             original_dst: Arc::clone(&self.original_dst),
             observers: Arc::new(observers),
+            rules: self.rules.clone(),
             record,
         }
     }

@@ -67,7 +67,12 @@ fn derived(raw: Raw, state_dir: PathBuf, prices: Arc<Prices>) -> Config {
 /// The redirect leads to the port that is listened on and shields our own.
 fn redirect(raw: &Raw) -> redirect::Config {
     let arrival = raw.capture.redirect_listen.first();
-    let doors = [raw.web.listen, arrival.copied(), raw.connect_listen()];
+    let doors = [
+        raw.web.listen,
+        arrival.copied(),
+        raw.connect_listen(),
+        raw.capture.base_url_listen,
+    ];
     let mut redirect = redirect::Config {
         rules: raw.rules(),
         user: raw.redirect_user.clone(),

@@ -46,6 +46,7 @@ mod aliases;
 mod answer;
 mod anthropic;
 mod asked;
+mod base_urls;
 mod bedrock;
 mod body;
 mod call;
@@ -87,6 +88,7 @@ use realtime::RealtimeHead;
 use request::ReadRequestBody;
 
 pub use asked::{Asked, AskedCall};
+pub use base_urls::{BASE_URL_PATHS, BaseUrlPath, BaseUrlServer};
 pub use form::{Pointers, Refusal, RefusalReason, RequestForm, SystemPrompt, ThinkingBudget};
 pub use gemini::quota;
 pub use observer::Observers;

@@ -13,6 +13,7 @@ mod costs;
 mod credits;
 pub mod diagnostics;
 mod exemplars;
+mod gaps;
 pub mod genai;
 mod labels;
 mod late;

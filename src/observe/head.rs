@@ -17,7 +17,7 @@ pub(super) fn request(method: &[u8], target: &[u8], listed: Listed) -> RequestHe
     };
     RequestHead {
         method: text(method, MAX_METHOD_BYTES),
-        path: text(path, MAX_PATH_BYTES),
+        path: bounded_path(path),
         query: listed.query.iter().filter(is_there).copied().collect(),
         fields: Fields::default(),
     }
@@ -34,6 +34,11 @@ pub(crate) fn request_head<'a>(
     let mut head = request(method.as_bytes(), target.as_bytes(), listed);
     fields.for_each(|(name, value)| take_field(&mut head.fields, name, value, listed));
     head
+}
+
+/// What is kept of a path.
+pub(super) fn bounded_path(path: &[u8]) -> String {
+    text(path, MAX_PATH_BYTES)
 }
 
 /// Keeps a header field when it is on the list.

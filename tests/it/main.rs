@@ -25,6 +25,7 @@ mod faults;
 mod fixtures;
 mod fleet;
 mod follow_faults;
+mod forward;
 mod fuzz;
 mod go;
 mod kit;

@@ -52,7 +52,12 @@ async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> (String, String)
     let head = String::from_utf8(head).expect("ASCII");
     let length = head
         .lines()
-        .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok())
+        .find_map(|line| {
+            line.to_lowercase()
+                .strip_prefix("content-length: ")?
+                .parse()
+                .ok()
+        })
         .expect("a length");
     let body = read_some(stream, length).await;
     (head, String::from_utf8(body).expect("UTF-8"))
@@ -107,7 +112,12 @@ async fn a_changed_request_is_seen_everywhere_also_after_a_restart() {
     write(rules.path(), RULES);
     let collector = Collector::start(&[Reply::Take]).await;
     let endpoint = format!("http://{}", collector.addr);
-    let otlp = ["--otlp.endpoint", &endpoint, "--otlp.protocol", "http/protobuf"];
+    let otlp = [
+        "--otlp.endpoint",
+        &endpoint,
+        "--otlp.protocol",
+        "http/protobuf",
+    ];
     let folder = tempfile::tempdir().expect("a folder");
     let binary = start(folder, &upstream, rules.path(), &otlp).await;
     let mut ends = upstream.pair(&binary).await;
@@ -135,8 +145,14 @@ async fn a_changed_request_is_seen_everywhere_also_after_a_restart() {
             .find(|span| text(span, "gravimeter.asked_model").is_some())
     })
     .await;
-    assert_eq!(text(&span, "gravimeter.asked_model"), Some("gemini-2.5-pro"));
-    assert_eq!(text(&span, "gen_ai.request.model"), Some("gemini-2.5-flash"));
+    assert_eq!(
+        text(&span, "gravimeter.asked_model"),
+        Some("gemini-2.5-pro")
+    );
+    assert_eq!(
+        text(&span, "gen_ai.request.model"),
+        Some("gemini-2.5-flash")
+    );
     drop(ends);
 
     let folder = binary.kill().await;
@@ -156,7 +172,11 @@ async fn an_edit_holds_soon_and_a_broken_one_keeps_the_rules_before() {
     write(rules.path(), "[[rule]]\nname = \"x\"\ncolour = 1\n");
     binary.wait_for("gravimeter_rules_broken", &[], 1).await;
     assert_eq!(binary.sum("gravimeter_rules_active", &[]).await, 2);
-    assert!(binary.log().contains("rules.toml:3: colour: there is no such key"));
+    assert!(
+        binary
+            .log()
+            .contains("rules.toml:3: colour: there is no such key")
+    );
     let page = binary.ask("/", "").await;
     assert!(page.contains("The last edit has mistakes"), "{page}");
     let mut ends = upstream.pair(&binary).await;
@@ -192,7 +212,10 @@ async fn a_denied_request_never_reaches_the_provider() {
     write_pieces(&mut agent, &request(), &[usize::MAX], false).await;
     let (head, body) = read_request(&mut agent).await;
     assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
-    assert!(body.contains("PERMISSION_DENIED") && body.contains("not this one"), "{body}");
+    assert!(
+        body.contains("PERMISSION_DENIED") && body.contains("not this one"),
+        "{body}"
+    );
     let denied = ["rule=\"no\"", "result=\"denied\""];
     binary
         .wait_for("gravimeter_rules_applied_total", &denied, 1)

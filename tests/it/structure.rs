@@ -325,7 +325,7 @@ const NAMING_ROOMS: [&str; 5] = ["cascade", "demo", "dialect", "launch", "pricin
 
 /// Other files that name a provider or an agent, each with the reason. None is added without one;
 /// what names none any more leaves the list.
-const NAMING_FILES: [(&str, &str); 15] = [
+const NAMING_FILES: [(&str, &str); 16] = [
     ("app/demo/configure.rs", "the demo's providers"),
     ("app/demo/mod.rs", "the demo's agents"),
     (
@@ -336,6 +336,7 @@ const NAMING_FILES: [(&str, &str); 15] = [
     ("cli/flags.rs", "the flag that is short for a preset"),
     ("cli/launcher.rs", "the programs of the examples"),
     ("config/keys/agent.rs", "the keys of a preset"),
+    ("config/keys/base_url.rs", "the paths of the base-URL door"),
     (
         "config/keys/capture.rs",
         "the default name of the agent's user",

@@ -61,6 +61,8 @@ pub(super) fn configure(
     ];
     let connect = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
     raw.connect = Listen::At(connect);
+    // For programs of the user's own, whose providers are the stand-in here, too.
+    raw.capture.base_url_listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)));
     raw.redirect_rules = match options.redirect {
         true => RedirectRules::Require,
         false => RedirectRules::Off,

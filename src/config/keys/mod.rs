@@ -5,6 +5,7 @@
 //! read or checked across keys here.
 
 mod agent;
+mod base_url;
 mod capture;
 mod cascade;
 mod intercept;
@@ -197,6 +198,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
 const SECTIONS: &[&[Key]] = &[
     web::KEYS,
     capture::KEYS,
+    base_url::KEYS,
     intercept::KEYS,
     upstream::KEYS,
     agent::KEYS,

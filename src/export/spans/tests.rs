@@ -5,8 +5,9 @@ use crate::export::tests::kit::{call, id, rate_limited, run};
 use crate::record::{
     AgentName, AppliedRules, Call, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod,
     Cost, Handshake, Label as _, Modality, ModalitySplits, Model, Operation, Outcome, Phase,
-    Quality, RateLimit, RateLimitReason, RunOutcome, Side, SplitSum, SubagentRun, TlsVersion,
-    TokenKind, TokenUsage, TraceContext, TraceParent,
+    ProviderTime, Quality, RateLimit, RateLimitReason, Reported, RunOutcome, ServerTools,
+    ServiceTier, Side, Speed, SplitSum, SubagentRun, TlsVersion, TokenKind, TokenUsage,
+    TraceContext, TraceParent,
 };
 
 /// The place of a span whose parent is the agent's own.
@@ -271,6 +272,46 @@ fn a_cost_is_told_in_dollars_where_it_is_known() {
         "{shown}"
     );
     assert!(!chat(&call("m")).contains("cost"));
+}
+
+#[test]
+fn what_the_provider_reports_beside_tokens_is_told() {
+    let shown = chat(&Call {
+        cost: Some(Cost::from_nano_usd(2_000_000)),
+        reported: Reported {
+            cost: Some(Cost::from_nano_usd(2_000_000)),
+            nano_credits: Some(7),
+            service_tier: Some(ServiceTier::Flex),
+            speed: Some(Speed::Fast),
+            inference_geo: Some(id("us")),
+            server_tools: ServerTools {
+                web_searches: Some(3),
+                web_fetches: Some(9),
+            },
+            is_overage: true,
+            time: ProviderTime {
+                first_byte: Some(Duration::from_millis(620)),
+                total: Some(Duration::from_millis(4_100)),
+            },
+        },
+        ..call("m")
+    });
+    let (_, told) = shown.split_once("quality = \"exact\"\n").expect("more");
+    let own = told.lines().map(str::trim);
+    let own: Vec<_> = own.filter(|line| line.starts_with("gravimeter.")).collect();
+    let expected = [
+        "gravimeter.cost_usd = 0.002",
+        "gravimeter.cost.source = \"provider\"",
+        "gravimeter.cost.nano_credits = 7",
+        "gravimeter.service_tier = \"flex\"",
+        "gravimeter.speed = \"fast\"",
+        "gravimeter.inference_geo = \"us\"",
+        "gravimeter.server_tools.web_searches = 3",
+        "gravimeter.overage = true",
+        "gravimeter.provider.time_to_first_byte = 0.62",
+        "gravimeter.provider.time = 4.1",
+    ];
+    assert_eq!(own, expected);
 }
 
 #[test]

@@ -55,6 +55,8 @@ fn space() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::usual())]
+
     #[test]
     fn a_body_without_what_a_rule_names_leaves_as_it_came(body in json()) {
         for keys in [
