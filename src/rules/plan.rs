@@ -282,7 +282,10 @@ impl Rule {
             Body::Text(_) | Body::TooLarge => Err(Obstacle {
                 result: RuleResult::TooLarge,
                 on_it: self.on_too_large,
-                reason: format!("the body has more than {} bytes (max_body)", self.max_body),
+                reason: format!(
+                    "the body has more than {} bytes (max_body_mib)",
+                    self.max_body
+                ),
             }),
             Body::Unreadable(failure) => Err(self.failed(failure)),
         }
