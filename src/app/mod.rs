@@ -14,6 +14,7 @@ mod handover;
 mod notify;
 mod parts;
 mod process;
+mod request_rules;
 mod rules;
 mod run;
 mod running;
@@ -58,6 +59,7 @@ pub use traffic::Traffic;
 use cascades::Endpoints;
 use doors::Doors;
 use parts::TrafficParts;
+use request_rules::Reload;
 use rules::InstalledRules;
 use running::Running;
 use signals::Signals;
@@ -171,6 +173,12 @@ impl App {
             &trust.collectors,
         );
         exporter.spawn(notify::watchdog(exporter.stopping().clone()));
+        let reload = Reload::new(
+            config.rule_files.clone(),
+            views.rules,
+            Arc::clone(&views.record),
+        );
+        exporter.spawn(reload.run(exporter.stopping().clone()));
         serve_exporter(exporter, doors.web, &views.web);
         let takes_sessions = surroundings.takes_sessions;
         let caller = surroundings.session.as_ref().map(Caller::of_session);

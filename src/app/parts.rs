@@ -83,7 +83,7 @@ impl TrafficParts {
             ca: trust.ca.clone(),
             original_dst,
             memory: Memory::new(config.observe.max_memory),
-            rules: watch::channel(Arc::default()).1,
+            rules: views.rules.subscribe(),
             record: Arc::clone(&views.record),
             models: Arc::clone(&views.models),
             prices: Arc::clone(&config.prices),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::cascade::correlate::Correlator;
 use crate::config::Config;
@@ -14,9 +15,11 @@ use crate::export::traces::Traces;
 use crate::ledger::Ledger;
 use crate::pricing::Priced;
 use crate::record::{FanOut, Models, Named, Record, Sink};
+use crate::rules::Rules;
 use crate::web::access::Access;
 use crate::web::{Condition, Live, Readiness, Web};
 
+use super::request_rules::{DryRuns, RuleLog};
 use super::unread::UnreadLog;
 
 /// Everything that facts end in.
@@ -29,6 +32,8 @@ pub(super) struct Views {
     pub(super) spans: Option<Exporter>,
     /// What pushes metrics to the collector, where anything does.
     pub(super) pusher: Option<Pusher>,
+    /// The rules that change requests.
+    pub(super) rules: watch::Sender<Arc<Rules>>,
     /// The names under which models are counted.
     pub(super) models: Arc<Models>,
     /// What answers `/v1/usage`.
@@ -67,6 +72,7 @@ impl Views {
             Arc::clone(&metrics) as _,
             Arc::clone(&live) as _,
             Arc::<UnreadLog>::default(),
+            Arc::<RuleLog>::default(),
         ];
         sinks.extend(more);
         let resource = Resource::new(&config.otlp);
@@ -97,12 +103,15 @@ impl Views {
             Arc::clone(&config.prices),
             Arc::clone(&correlator) as _,
         ));
-        let record = Arc::new(Named::new(Arc::clone(&models), priced));
+        let (rules, rules_now) = watch::channel(Arc::clone(&config.rules));
+        let dry_runs = Arc::new(DryRuns::new(rules_now, priced));
+        let record = Arc::new(Named::new(Arc::clone(&models), dry_runs));
         Self {
             record,
             correlator,
             spans,
             pusher,
+            rules,
             models,
             ledger,
             readiness,

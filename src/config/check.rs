@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::contradictions::contradictions;
 use super::raw::Raw;
 use super::source::{Mistake, Origin};
-use super::{Config, otel};
+use super::{Config, RuleFiles, otel};
 use crate::capture::redirect;
 use crate::cascade::client::Endpoint;
 use crate::pricing::Prices;
@@ -47,6 +47,8 @@ fn derived(raw: Raw, state_dir: PathBuf, prices: Arc<Prices>) -> Config {
         otlp: raw.otlp,
         prices,
         relay: raw.relay,
+        rules: Arc::default(),
+        rule_files: RuleFiles::default(),
         sessions: raw.sessions,
         state_dir,
         supervision: raw.supervision,

@@ -72,6 +72,7 @@ mod times;
 mod tokens;
 mod turns;
 mod unread;
+mod usual;
 mod verdict;
 
 use std::sync::LazyLock;
@@ -91,6 +92,7 @@ pub use base_urls::{BASE_URL_PATHS, BaseUrlPath, BaseUrlServer};
 pub use form::{Pointers, Refusal, RefusalReason, RequestForm, SystemPrompt, ThinkingBudget};
 pub use gemini::quota;
 pub use observer::Observers;
+pub use usual::usual_url;
 
 /// A family of providers that speak one wire format.
 struct Dialect {

@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue};
 
-use crate::observe::coding::Decoder;
+use crate::observe::coding::{CodingError, Decoder};
 use crate::observe::memory::Memory;
 
 /// Why a body has no text that a rule could change.
@@ -36,6 +36,8 @@ pub(super) fn decode(headers: &HeaderMap, body: &[u8], limit: usize) -> Result<S
         return Err(Unreadable::TooLarge);
     }
     match decoded {
+        // What unpacks to more than any request has is too large, whatever the limit.
+        Err(CodingError::Budget | CodingError::Memory) => Err(Unreadable::TooLarge),
         Ok(()) if decoder.is_complete() => String::from_utf8(plain).map_err(|_| Unreadable::Coded),
         _ => Err(Unreadable::Coded),
     }

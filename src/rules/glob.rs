@@ -81,6 +81,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::usual())]
+
         /// The same as trying every length for every star.
         #[test]
         fn matches_what_trying_everything_matches(

@@ -155,6 +155,15 @@ impl Rules {
             .map(|rule| &rule.name)
     }
 
+    /// The same rules, those that are dry runs among them as if they were none.
+    #[must_use]
+    pub fn without_dry_runs(mut self) -> Self {
+        self.rules
+            .iter_mut()
+            .for_each(|rule| rule.is_dry_run = false);
+        self
+    }
+
     fn live(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter().filter(|rule| !rule.is_dry_run)
     }

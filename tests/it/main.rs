@@ -39,6 +39,7 @@ mod page;
 mod process;
 mod push;
 mod reconcile;
+mod rules;
 mod run;
 mod secrets;
 mod shutdown;

@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{DemoOptions, failed};
@@ -81,6 +82,7 @@ pub(super) fn configure(
 
     let mut config = raw.checked().map_err(failed)?;
     config.redirect.name = "demo".to_owned();
+    config.rules = Arc::new(options.rules.clone());
     let agent = AgentOptions {
         bundle: config.bundle.clone(),
         dial: options.redirect.then_some(AGENT_DIALS),

@@ -15,6 +15,7 @@ mod metrics;
 mod observe;
 mod otlp;
 mod pricing;
+mod rules;
 mod sessions;
 mod state;
 mod timeouts;
@@ -209,6 +210,7 @@ const SECTIONS: &[&[Key]] = &[
     ledger::KEYS,
     metrics::KEYS,
     pricing::KEYS,
+    rules::KEYS,
     otlp::COLLECTOR,
     otlp::TRACES,
     otlp::METRICS,
