@@ -13,7 +13,7 @@ use super::conditions::Answer;
 use super::draft::Draft;
 use super::fields::is_signed;
 use super::{Fallback, RequestHead, Rule};
-use crate::dialect::{AskedCall, Refusal, RefusalReason};
+use crate::dialect::{AskedCall, RefusalReason, RequestRefusal};
 use crate::record::{AppliedRules, RuleName, RuleResult, RuleUse};
 
 /// What is to be done with a request.
@@ -258,7 +258,7 @@ impl Request<'_> {
 
     fn deny(&self, rule: &Rule, reason: RefusalReason, message: &str) -> Decision {
         let message = format!("refused by the rule {} of Gravimeter: {message}", rule.name);
-        let refusal = Refusal {
+        let refusal = RequestRefusal {
             reason,
             message: &message,
         };
