@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::sinks::Sinks;
 use super::trust::Trust;
 use super::views::Views;
@@ -21,6 +23,7 @@ use crate::ledger::Ledger;
 use crate::observe::memory::Memory;
 use crate::record::Record;
 use crate::relay::{self, Untrusting};
+use crate::rules::Rules;
 use crate::summary::Recorded;
 use crate::tls::leaf::Leaves;
 use crate::tls::upstream::Upstream;
@@ -38,6 +41,8 @@ pub(super) struct TrafficParts {
     pub(super) ca: String,
     pub(super) original_dst: Arc<dyn OriginalDst>,
     pub(super) memory: Memory,
+    /// The rules that hold now.
+    pub(super) rules: watch::Receiver<Arc<Rules>>,
     pub(super) record: Arc<dyn Record>,
     pub(super) sinks: Arc<Sinks>,
     /// How the language server that a session starts is followed.
@@ -85,6 +90,7 @@ impl TrafficParts {
             ca: trust.ca.clone(),
             original_dst,
             memory: Memory::new(config.observe.max_memory),
+            rules: views.rules.subscribe(),
             record: Arc::clone(&views.record),
             sinks: Arc::clone(&views.sinks),
             cascade: cascade::Config {
@@ -147,6 +153,7 @@ impl TrafficParts {
             leaves: Arc::clone(&self.leaves),
             original_dst: Arc::clone(&self.original_dst),
             observers: Arc::new(observers),
+            rules: self.rules.clone(),
             record,
         }
     }

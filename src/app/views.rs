@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::cascade::correlate::Correlator;
 use crate::config::Config;
@@ -13,9 +14,11 @@ use crate::export::otlp::{Exporter, Pusher, Resource};
 use crate::export::traces::Traces;
 use crate::ledger::Ledger;
 use crate::record::{Models, Record, Sink};
+use crate::rules::Rules;
 use crate::web::access::Access;
 use crate::web::{Condition, Live, Readiness, Web};
 
+use super::request_rules::RuleLog;
 use super::sinks::Sinks;
 use super::unread::UnreadLog;
 
@@ -31,6 +34,8 @@ pub(super) struct Views {
     pub(super) spans: Option<Exporter>,
     /// What pushes metrics to the collector, where anything does.
     pub(super) pusher: Option<Pusher>,
+    /// The rules that change requests.
+    pub(super) rules: watch::Sender<Arc<Rules>>,
     /// What answers `/v1/usage`.
     pub(super) ledger: Arc<Ledger>,
     /// What must hold before the path is open.
@@ -67,6 +72,7 @@ impl Views {
             Arc::clone(&metrics) as _,
             Arc::clone(&live) as _,
             Arc::<UnreadLog>::default(),
+            Arc::<RuleLog>::default(),
         ];
         sinks.extend(more);
         let resource = Resource::new(&config.otlp);
@@ -88,8 +94,10 @@ impl Views {
             Arc::clone(&readiness),
             live,
         );
+        let (rules, rules_now) = watch::channel(Arc::clone(&config.rules));
         let sinks = Arc::new(Sinks {
             all: sinks,
+            rules: rules_now,
             sampling: spans.is_some().then_some(config.otlp.sampling),
             models,
             prices: Arc::clone(&config.prices),
@@ -101,6 +109,7 @@ impl Views {
             sinks,
             spans,
             pusher,
+            rules,
             ledger,
             readiness,
             web,

@@ -49,6 +49,7 @@ pub(super) fn connection(host: &str, alpn: Alpn) -> Connection {
         port: 443,
         setup: None,
         caller: ConnectionCaller::default(),
+        changes: None,
     }
 }
 

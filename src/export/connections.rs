@@ -219,6 +219,8 @@ impl ConnectionMetrics {
             | Fact::LedgerFailed(_)
             | Fact::ModelNamed(_)
             | Fact::Quota(_)
+            | Fact::RuleUsed(_)
+            | Fact::RulesRead { .. }
             | Fact::RunEnded(_)
             | Fact::RunStarted(_)
             | Fact::SessionEnded(_)

@@ -11,9 +11,9 @@ use crate::record::{
     AgentName, ByteDirection, CorrelationMethod, CostSource, DisplayName, Disposition,
     FollowFailure, HandshakeFailure, IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord,
     Model, ObserverBudget, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow,
-    RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side, SpanId, StepKind, StepStatus,
-    TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason, UpdateSource,
-    UsageComparison, UsageTotal,
+    RateLimitReason, RefuseReason, RestartReason, RuleResult, RunOutcome, Side, SpanId, StepKind,
+    StepStatus, TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason,
+    UpdateSource, UsageComparison, UsageTotal,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -49,6 +49,7 @@ label_values!(
     RateLimitReason,
     RefuseReason,
     RestartReason,
+    RuleResult,
     RunOutcome,
     Side,
     Loss,
@@ -158,6 +159,11 @@ label_set!(ByRateLimit {
     provider: Provider,
     model: Model,
     reason: RateLimitReason
+});
+
+label_set!(ByRule {
+    rule: String,
+    result: RuleResult
 });
 
 label_set!(ByRunModel { model: Model });

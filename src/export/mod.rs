@@ -25,6 +25,7 @@ mod process;
 mod provider_time;
 mod quotas;
 mod repositories;
+mod rules;
 mod series;
 pub mod spans;
 mod substitutions;

@@ -35,6 +35,7 @@ pub use answers::groups::{CascadeKind, ListedGroup, Of, SubagentKind};
 pub use answers::page::{Page, UsageCursor};
 pub use answers::query::UsageQuery;
 pub use answers::report::{CascadeGroup, Group, SubagentGroup, UsageReport};
+pub use answers::rules::RuleGroup;
 pub use answers::sessions::{
     SessionCursor, SessionDetails, SessionPage, SessionState, SessionUsage, SessionsQuery,
 };

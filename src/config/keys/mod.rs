@@ -5,6 +5,7 @@
 //! read or checked across keys here.
 
 mod agent;
+mod base_url;
 mod capture;
 mod cascade;
 mod intercept;
@@ -14,6 +15,7 @@ mod metrics;
 mod observe;
 mod otlp;
 mod pricing;
+mod rules;
 mod sessions;
 mod state;
 mod timeouts;
@@ -196,6 +198,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
 const SECTIONS: &[&[Key]] = &[
     web::KEYS,
     capture::KEYS,
+    base_url::KEYS,
     intercept::KEYS,
     upstream::KEYS,
     agent::KEYS,
@@ -207,6 +210,7 @@ const SECTIONS: &[&[Key]] = &[
     ledger::KEYS,
     metrics::KEYS,
     pricing::KEYS,
+    rules::KEYS,
     otlp::COLLECTOR,
     otlp::TRACES,
     otlp::METRICS,

@@ -24,6 +24,7 @@ mod chart;
 mod empty;
 mod lights;
 mod quotas;
+mod rules;
 mod unread;
 
 pub(super) async fn page(State(web): State<Arc<Web>>) -> Result<Response, ApiError> {
@@ -60,7 +61,7 @@ pub(super) async fn icon() -> impl IntoResponse {
 /// The parts of the page that change, each under the id of its element.
 pub(super) fn sections(web: &Web) -> Result<Vec<(&'static str, String)>, fmt::Error> {
     let view = View::of(web)?;
-    let parts: [(&'static str, Part); 9] = [
+    let parts: [(&'static str, Part); 10] = [
         ("status", status),
         ("cards", cards),
         ("chart", chart::chart),
@@ -70,6 +71,7 @@ pub(super) fn sections(web: &Web) -> Result<Vec<(&'static str, String)>, fmt::Er
         }),
         ("calls", calls::table),
         ("quotas", quotas::bars),
+        ("rules", rules::list),
         ("lights", lights::lights),
         ("unread", unread::list),
     ];
