@@ -3,7 +3,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{View, escaped, grouped};
+use super::View;
+use super::html::{escaped, grouped};
 use crate::record::RuleResult;
 
 /// Nothing where there are no rules.
