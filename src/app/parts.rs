@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::trust::Trust;
 use super::views::Views;
 use super::{Traffic, process};
+use crate::budget::{BudgetStatus, Budgets};
 use crate::capture::listener::Slots;
 use crate::capture::peer::ProgramPattern;
 use crate::capture::{OriginalDst, Owners, Peers};
@@ -39,6 +42,7 @@ pub(super) struct TrafficParts {
     pub(super) record: Arc<dyn Record>,
     pub(super) models: Arc<Models>,
     pub(super) prices: Arc<Prices>,
+    pub(super) budgets: Option<Arc<Budgets>>,
     pub(super) ledger: Arc<Ledger>,
     /// The ledger's file, where there shall be one.
     pub(super) ledger_path: Option<PathBuf>,
@@ -81,6 +85,7 @@ impl TrafficParts {
             record: Arc::clone(&views.record),
             models: Arc::clone(&views.models),
             prices: Arc::clone(&config.prices),
+            budgets: views.budgets.clone(),
             ledger: Arc::clone(&views.ledger),
             ledger_path: config.ledger.enabled.then(|| config.ledger_path()),
         }
@@ -92,6 +97,12 @@ impl TrafficParts {
 
     pub(super) fn record(&self) -> &dyn Record {
         &*self.record
+    }
+
+    /// How the budgets stand; none where there are none.
+    pub(super) fn budget_statuses(&self) -> Vec<BudgetStatus> {
+        let budgets = self.budgets.as_ref();
+        budgets.map_or_else(Vec::new, |budgets| budgets.statuses(Timestamp::now()))
     }
 
     /// The traffic of the program's own listeners.
@@ -135,6 +146,7 @@ impl TrafficParts {
             upstream: Arc::clone(&self.upstream),
             leaves: Arc::clone(&self.leaves),
             original_dst: Arc::clone(&self.original_dst),
+            budgets: self.budgets.clone(),
             observers: Arc::new(observers),
             record,
         }

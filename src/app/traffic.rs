@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
+use crate::budget::Budgets;
 use crate::capture::listener::{self, Doors, Slots};
 use crate::capture::{Door, Gate, LoopGuard, OriginalDst, Owners, Peers};
 use crate::observe::OpenObserver;
@@ -42,6 +43,8 @@ pub struct Traffic {
     pub leaves: Arc<Leaves>,
     /// Knows where a redirected connection was going.
     pub original_dst: Arc<dyn OriginalDst>,
+    /// Stop calls when they are used up; `None` where there are none.
+    pub budgets: Option<Arc<Budgets>>,
     /// Looks at the plaintext.
     pub observers: Arc<dyn OpenObserver>,
     /// Where everything that happens is stated.
@@ -63,6 +66,7 @@ impl Traffic {
             upstream: self.upstream,
             leaves: self.leaves,
             rejections: Rejections::default(),
+            budgets: self.budgets,
             observers: self.observers,
             record: Arc::clone(&self.record),
         });

@@ -17,7 +17,9 @@ use crate::record::{FanOut, Models, Named, Record, Sink};
 use crate::web::access::Access;
 use crate::web::{Condition, Live, Readiness, Web};
 
+use super::budgets;
 use super::unread::UnreadLog;
+use crate::budget::Budgets;
 
 /// Everything that facts end in.
 pub(super) struct Views {
@@ -31,6 +33,8 @@ pub(super) struct Views {
     pub(super) pusher: Option<Pusher>,
     /// The names under which models are counted.
     pub(super) models: Arc<Models>,
+    /// How much of each budget is spent; `None` where there are none.
+    pub(super) budgets: Option<Arc<Budgets>>,
     /// What answers `/v1/usage`.
     pub(super) ledger: Arc<Ledger>,
     /// What must hold before the path is open.
@@ -68,6 +72,11 @@ impl Views {
             Arc::clone(&live) as _,
             Arc::<UnreadLog>::default(),
         ];
+        let budgets = budgets::open(config, &models, &ledger);
+        if let Some(budgets) = &budgets {
+            metrics.show_budgets(Arc::clone(budgets));
+            sinks.push(Arc::clone(budgets) as _);
+        }
         sinks.extend(more);
         let resource = Resource::new(&config.otlp);
         let spans = Traces::new(&config.otlp, resource.clone(), metrics.spans()).map(
@@ -88,6 +97,9 @@ impl Views {
             Arc::clone(&readiness),
             live,
         );
+        if let Some(budgets) = &budgets {
+            web.show_budgets(Arc::clone(budgets));
+        }
         let correlator = Correlator::new(Arc::new(FanOut(sinks)));
         let correlator = Arc::new(match spans {
             Some(_) => correlator.tracing(config.otlp.sampling),
@@ -104,6 +116,7 @@ impl Views {
             spans,
             pusher,
             models,
+            budgets,
             ledger,
             readiness,
             web,

@@ -178,7 +178,8 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
         .find_map(|dialect| (dialect.recognise)(host, head))
 }
 
-fn provider_of(host: &Host) -> Option<Provider> {
+/// Whose models answer at a host, where that is known.
+pub(crate) fn provider_of(host: &Host) -> Option<Provider> {
     DIALECTS
         .iter()
         .find_map(|dialect| (dialect.provider_of)(host))

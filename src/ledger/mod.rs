@@ -24,6 +24,7 @@ mod file;
 #[doc(hidden)]
 pub mod fuzz;
 mod memory;
+mod spent;
 
 pub use answers::archive::{ArchiveError, query_file, session_file, sessions_file};
 pub use answers::callers::{CallerGroup, CallerKind};
@@ -41,6 +42,7 @@ pub use answers::sessions::{
 pub use answers::usage::{QualityCounts, Usage};
 pub use file::disk::Config;
 pub use file::grouping::{By, InvalidZone, Period, Zone};
+pub use file::spent::SpentBy;
 pub use memory::call::CallRecord;
 pub use memory::conversation::Run;
 pub use memory::models::QuotaReading;

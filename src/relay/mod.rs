@@ -5,6 +5,7 @@
 //! pooled, nothing is retried, nothing waits for an observer. Knows no provider and no metric; a
 //! plaintext byte is shown to the observer and kept nowhere.
 
+mod brake;
 mod config;
 mod diagnostics;
 mod dial;
@@ -33,6 +34,7 @@ use tokio_rustls::{client, server};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, debug, field, info_span};
 
+use crate::budget::Budgets;
 use crate::capture::{Accepted, Destination, LoopGuard};
 use crate::observe::{Alpn, Connection, OpenObserver};
 use crate::record::diagnostics::{SERVER_ADDRESS, TUNNEL_WHY, disposed, refused};
@@ -78,6 +80,8 @@ pub(crate) struct Relay {
     pub(crate) leaves: Arc<Leaves>,
     /// Which clients do not trust these certificates.
     pub(crate) rejections: Rejections,
+    /// Stop calls when they are used up; `None` where there are none.
+    pub(crate) budgets: Option<Arc<Budgets>>,
     /// Opens the observers of the plaintext.
     pub(crate) observers: Arc<dyn OpenObserver>,
     /// Where all facts are recorded.
@@ -136,7 +140,7 @@ impl Relay {
             mut tcp,
             prefix,
             destination,
-            peer,
+            mut peer,
         } = accepted;
         let port = destination.port();
         let (opening, kept) = self
@@ -147,7 +151,7 @@ impl Relay {
         let route = route(opening, &self.config.intercept);
         let route = self.around_untrusting(route, address);
         let caller = peer.caller().clone();
-        match self.around_other_programs(route, peer).await {
+        match self.around_other_programs(route, &mut peer).await {
             Route::Intercept { host, alpn, client } => {
                 let client = Client {
                     address,
@@ -155,19 +159,22 @@ impl Relay {
                 };
                 Span::current().record("host", field::display(&host));
                 connection_span.record(SERVER_ADDRESS, field::display(&host));
-                let (connect, upstream, leaf) =
-                    match self.provider(&destination, &host, &alpn).await {
-                        Ok(ready) => ready,
-                        Err(refusal) => {
-                            // The agent's TLS library shows the reason; whether it still reads is
-                            // its own affair.
-                            let _ = tcp.try_write(&handshake::refusal_alert(refusal.alert()));
-                            hang_up::hang_up(&tcp, hang_up::AGENT)
-                                .instrument(diagnostics::hang_up())
-                                .await;
-                            return Err(refusal);
-                        }
-                    };
+                let ready = match self.stop_of(&host, &mut peer).await {
+                    Some(stop) => Err(Refusal::Budget(stop)),
+                    None => self.provider(&destination, &host, &alpn).await,
+                };
+                let (connect, upstream, leaf) = match ready {
+                    Ok(ready) => ready,
+                    Err(refusal) => {
+                        // The agent's TLS library shows the reason; whether it still reads is
+                        // its own affair.
+                        let _ = tcp.try_write(&handshake::refusal_alert(refusal.alert()));
+                        hang_up::hang_up(&tcp, hang_up::AGENT)
+                            .instrument(diagnostics::hang_up())
+                            .await;
+                        return Err(refusal);
+                    }
+                };
                 let verified = phase(upstream.handshake());
                 let greeted = self.greet(ReadAhead::new(kept, tcp), leaf).await;
                 let (agent, greeted) = greeted.inspect_err(|refusal| {
@@ -308,6 +315,7 @@ impl Relay {
             caller,
         } = intercepted;
         let (opened, opened_at) = (Instant::now(), SystemTime::now());
+        let brake = self.brake(&host, &caller);
         let connection = Connection {
             host,
             alpn,
@@ -322,6 +330,7 @@ impl Relay {
             &mut agent,
             &mut provider,
             Some(self.observers.open(connection)),
+            brake,
             &terms,
         )
         .await;

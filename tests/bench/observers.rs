@@ -213,6 +213,7 @@ fn relay(
         upstream: Arc::new(upstream),
         leaves: Arc::new(Leaves::new(Arc::clone(&authority)).expect("a key")),
         original_dst: Arc::new(KernelOriginalDst),
+        budgets: None,
         observers,
         record,
     };

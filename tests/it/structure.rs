@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank, as the table in `src/lib.rs` has them.
-const RANKS: [(&str, u8); 20] = [
+const RANKS: [(&str, u8); 22] = [
     ("record", 0),
     ("demo", 1),
+    ("budget", 1),
     ("git", 1),
     ("pricing", 1),
     ("term", 1),
@@ -22,6 +23,7 @@ const RANKS: [(&str, u8); 20] = [
     ("export", 4),
     ("ledger", 4),
     ("launch", 4),
+    ("notify", 4),
     ("summary", 4),
     ("web", 5),
     ("config", 6),

@@ -5,12 +5,14 @@
 //! read or checked across keys here.
 
 mod agent;
+mod budget;
 mod capture;
 mod cascade;
 mod intercept;
 mod ledger;
 mod log;
 mod metrics;
+mod notify;
 mod observe;
 mod otlp;
 mod pricing;
@@ -145,6 +147,8 @@ pub enum Kind {
     Switch,
     /// Names and texts.
     Table,
+    /// Any number of tables, each below a header of its own (`[[budget]]`).
+    Tables,
     /// A text.
     Text,
     /// A URL.
@@ -169,6 +173,7 @@ impl Kind {
             Self::Resolve => "HOST:PORT=IP:PORT".to_owned(),
             Self::Secret => "SECRET".to_owned(),
             Self::Switch => "true|false".to_owned(),
+            Self::Tables => "[{KEY = VALUE, ...}, ...]".to_owned(),
             Self::Text => "TEXT".to_owned(),
             Self::Url => "URL".to_owned(),
         }
@@ -212,4 +217,6 @@ const SECTIONS: &[&[Key]] = &[
     otlp::METRICS,
     otlp::DIAGNOSTICS,
     log::KEYS,
+    notify::KEYS,
+    budget::KEYS,
 ];

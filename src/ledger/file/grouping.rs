@@ -75,10 +75,26 @@ impl Zone {
         start_of(today.checked_sub(days_ago.days()).ok()?, &self.0)
     }
 
+    /// The time zone of this machine, or UTC where it has none.
+    #[must_use]
+    pub fn of_this_machine() -> Self {
+        let zone = TimeZone::system();
+        Self(match zone.iana_name() {
+            Some(_) => zone,
+            None => TimeZone::UTC,
+        })
+    }
+
     /// The time zone of this machine by its name; `None` where it has none.
     #[must_use]
     pub fn name_of_this_machine() -> Option<String> {
         TimeZone::system().iana_name().map(str::to_owned)
+    }
+}
+
+impl From<Zone> for TimeZone {
+    fn from(Zone(zone): Zone) -> Self {
+        zone
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) mod sessions;
 mod set_aside;
 mod share;
 pub(super) mod span;
+pub(super) mod spent;
 pub(super) mod subagents;
 mod substitutions;
 pub(super) mod writer;

@@ -11,6 +11,7 @@ use axum::response::{Html, IntoResponse, Response};
 use jiff::{Timestamp, Unit};
 use uuid::Uuid;
 
+use super::budgets::BudgetsAnswer;
 use super::error::ApiError;
 use super::live::Snapshot;
 use super::{Report, Web};
@@ -18,6 +19,7 @@ use crate::launch::ConnectionGuide;
 use crate::ledger::{Cascade, Group, QuotaReading, Usage, UsageQuery, UsageReport};
 use crate::record::{Cost, TokenKind};
 
+mod budgets;
 mod calls;
 mod cascades;
 mod chart;
@@ -60,9 +62,10 @@ pub(super) async fn icon() -> impl IntoResponse {
 /// The parts of the page that change, each under the id of its element.
 pub(super) fn sections(web: &Web) -> Result<Vec<(&'static str, String)>, fmt::Error> {
     let view = View::of(web)?;
-    let parts: [(&'static str, Part); 9] = [
+    let parts: [(&'static str, Part); 10] = [
         ("status", status),
         ("cards", cards),
+        ("budgets", budgets::bars),
         ("chart", chart::chart),
         ("models", models),
         ("cascades", |html, view| {
@@ -89,6 +92,7 @@ struct View {
     report: UsageReport,
     cascades: Vec<Cascade>,
     quotas: Vec<QuotaReading>,
+    budgets: BudgetsAnswer,
     live: Snapshot,
     readiness: Report,
     guide: Option<ConnectionGuide>,
@@ -105,6 +109,7 @@ impl View {
                 .map_err(|_| fmt::Error)?,
             cascades: cascades::recent(&web.ledger),
             quotas: web.ledger.quotas(),
+            budgets: BudgetsAnswer::of(web, now),
             live: web.live.snapshot(now),
             readiness: web.readiness.report(),
             guide: web.guide.get().cloned(),

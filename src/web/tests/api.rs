@@ -16,12 +16,13 @@ use crate::web::{Condition, Config};
 
 /// Every route, as the description names it. No conversation is called `{id}`: that answer is an
 /// error of ours.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 14] = [
     "/",
     "/healthz",
     "/icon.svg",
     "/metrics",
     "/readyz",
+    "/v1/budgets",
     "/v1/cascades",
     "/v1/cascades/{id}",
     "/v1/live",

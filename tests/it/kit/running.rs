@@ -134,6 +134,7 @@ impl Gravimeter {
             upstream: Arc::new(upstream),
             leaves: Arc::new(Leaves::new(Arc::clone(&authority)).expect("a key")),
             original_dst: original.clone(),
+            budgets: None,
             observers: Arc::new(recorder),
             record: facts.clone(),
         };
