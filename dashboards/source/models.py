@@ -190,7 +190,7 @@ def _tokens() -> Band:
         8,
         bars(
             "Tokens by kind",
-            "Cached input, other input, output, thinking. The kinds do not overlap.",
+            "Input by what a cache has to do with it, input that tools added, output, thinking. The kinds do not overlap.",
             {"{{kind}}": calls.per_minute("tokens_total", by="kind")},
             "short",
             colors=KINDS,

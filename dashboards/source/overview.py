@@ -13,10 +13,13 @@ OUTCOMES = {
     "stream_error": "dark-red",
     "truncated": "purple",
 }
+# Cache writes are one kind, or two where `metrics.cache_write_lifetimes` keeps their lifetimes apart.
 KINDS = {
     "input": "blue",
     "cache_read": "light-blue",
     "cache_write": "dark-blue",
+    "cache_write_5m": "semi-dark-blue",
+    "cache_write_1h": "dark-purple",
     "tool_input": "purple",
     "output": "green",
     "thinking": "yellow",
@@ -119,7 +122,7 @@ def _tokens() -> list[Band]:
             ),
             bars(
                 "Tokens by kind",
-                "Cached input, other input, output, thinking. The kinds do not overlap.",
+                "Input by what a cache has to do with it, input that tools added, output, thinking. The kinds do not overlap.",
                 {"{{kind}}": calls.per_minute("tokens_total", by="kind")},
                 "short",
                 colors=KINDS,

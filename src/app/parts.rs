@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::trust::Trust;
 use super::views::Views;
@@ -22,6 +23,7 @@ use crate::observe::memory::Memory;
 use crate::pricing::{Priced, Prices};
 use crate::record::{Fact, FanOut, Models, Named, Record, Sink};
 use crate::relay::{self, Untrusting};
+use crate::rules::Rules;
 use crate::summary::Recorded;
 use crate::tls::leaf::Leaves;
 use crate::tls::upstream::Upstream;
@@ -39,6 +41,8 @@ pub(super) struct TrafficParts {
     pub(super) ca: String,
     pub(super) original_dst: Arc<dyn OriginalDst>,
     pub(super) memory: Memory,
+    /// The rules that hold now.
+    pub(super) rules: watch::Receiver<Arc<Rules>>,
     pub(super) record: Arc<dyn Record>,
     pub(super) models: Arc<Models>,
     pub(super) prices: Arc<Prices>,
@@ -82,6 +86,7 @@ impl TrafficParts {
             ca: trust.ca.clone(),
             original_dst,
             memory: Memory::new(config.observe.max_memory),
+            rules: views.rules.subscribe(),
             record: Arc::clone(&views.record),
             models: Arc::clone(&views.models),
             prices: Arc::clone(&config.prices),
@@ -148,6 +153,7 @@ impl TrafficParts {
             original_dst: Arc::clone(&self.original_dst),
             budgets: self.budgets.clone(),
             observers: Arc::new(observers),
+            rules: self.rules.clone(),
             record,
         }
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::cascade::correlate::Correlator;
 use crate::config::Config;
@@ -14,10 +15,12 @@ use crate::export::traces::Traces;
 use crate::ledger::Ledger;
 use crate::pricing::Priced;
 use crate::record::{FanOut, Models, Named, Record, Sink};
+use crate::rules::Rules;
 use crate::web::access::Access;
 use crate::web::{Condition, Live, Readiness, Web};
 
 use super::budgets;
+use super::request_rules::{DryRuns, RuleLog};
 use super::unread::UnreadLog;
 use crate::budget::Budgets;
 
@@ -31,6 +34,8 @@ pub(super) struct Views {
     pub(super) spans: Option<Exporter>,
     /// What pushes metrics to the collector, where anything does.
     pub(super) pusher: Option<Pusher>,
+    /// The rules that change requests.
+    pub(super) rules: watch::Sender<Arc<Rules>>,
     /// The names under which models are counted.
     pub(super) models: Arc<Models>,
     /// How much of each budget is spent; `None` where there are none.
@@ -71,6 +76,7 @@ impl Views {
             Arc::clone(&metrics) as _,
             Arc::clone(&live) as _,
             Arc::<UnreadLog>::default(),
+            Arc::<RuleLog>::default(),
         ];
         let budgets = budgets::open(config, &models, &ledger);
         if let Some(budgets) = &budgets {
@@ -109,12 +115,15 @@ impl Views {
             Arc::clone(&config.prices),
             Arc::clone(&correlator) as _,
         ));
-        let record = Arc::new(Named::new(Arc::clone(&models), priced));
+        let (rules, rules_now) = watch::channel(Arc::clone(&config.rules));
+        let dry_runs = Arc::new(DryRuns::new(rules_now, priced));
+        let record = Arc::new(Named::new(Arc::clone(&models), dry_runs));
         Self {
             record,
             correlator,
             spans,
             pusher,
+            rules,
             models,
             budgets,
             ledger,

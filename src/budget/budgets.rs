@@ -195,7 +195,10 @@ impl Budgets {
         now: Timestamp,
     ) -> Option<Stop> {
         let accounts = self.lock();
-        let providers = self.providers(&accounts, host);
+        let providers = match scope.provider {
+            Some(provider) => vec![provider],
+            None => self.providers(&accounts, host),
+        };
         if providers.is_empty() {
             return None;
         }
@@ -216,6 +219,13 @@ impl Budgets {
         let accounts = self.lock();
         let mut accounts = accounts.accounts.iter();
         accounts.any(|account| matching::needs_program(account) && account.stops_any(now))
+    }
+
+    /// Whether it matters now which model or subagent a call is of.
+    pub(crate) fn needs_call(&self, now: Timestamp) -> bool {
+        let accounts = self.lock();
+        let mut accounts = accounts.accounts.iter();
+        accounts.any(|account| matching::needs_call(account) && account.stops_any(now))
     }
 
     /// Counts up whenever [`Budgets::stop_for`] may answer otherwise than before.

@@ -11,6 +11,8 @@ use crate::record::{
 /// What is known of the calls that a connection is for.
 #[derive(Debug)]
 pub(crate) struct ConnectionScope<'a> {
+    /// Who answers them, where that is known; else the host decides.
+    pub(crate) provider: Option<Provider>,
     /// Who makes them.
     pub(crate) caller: &'a Caller,
     /// Those that it has carried already.
@@ -25,7 +27,7 @@ pub(super) fn groups(
     scope: &ConnectionScope<'_>,
     models: &Models,
 ) -> Vec<Group> {
-    let ConnectionScope { caller, calls } = scope;
+    let ConnectionScope { caller, calls, .. } = scope;
     let session = match (budget.window, &caller.session) {
         (Window::Session, None) => return Vec::new(),
         (Window::Session, Some(session)) => Some(session.clone()),
@@ -60,6 +62,11 @@ pub(super) fn groups(
 
 fn name(name: Option<&str>) -> Vec<String> {
     name.map(str::to_owned).into_iter().collect()
+}
+
+/// Whether the account is by what only a call itself shows.
+pub(super) fn needs_call(account: &Account) -> bool {
+    matches!(account.budget.by, GroupBy::Model | GroupBy::Subagent)
 }
 
 /// Whether it matters to the account which program has opened a connection, and that is looked for

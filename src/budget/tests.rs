@@ -238,6 +238,7 @@ fn only_the_connections_in_question_are_stopped() {
         let stop = |at: &str, program: &str, calls: &[MadeCall]| {
             let caller = caller(program);
             let scope = ConnectionScope {
+                provider: None,
                 caller: &caller,
                 calls,
             };
@@ -285,6 +286,7 @@ fn a_session_has_its_own_window() {
             ..Caller::default()
         };
         let scope = ConnectionScope {
+            provider: None,
             caller: &caller,
             calls: &[],
         };

@@ -19,10 +19,13 @@ use super::{block_on, logging, terminal_width};
 use crate::app::{self, DemoOptions};
 use crate::budget::Budget;
 use crate::config::{self, Log, LogFormat, Places, process_environment};
+use crate::config::{self, Log, LogFormat, Places, process_environment, rules_of};
 use crate::demo::{
     AgentKind, AgentOptions, AppOptions, OfferedStreams, Provider, ProviderOptions, agent,
 };
 use crate::export::otlp::{Endpoint, Protocol};
+use crate::relay;
+use crate::rules::Rules;
 
 /// Watch gravimeter at work: a stand-in provider, a stand-in agent, the real path between them
 ///
@@ -54,6 +57,9 @@ pub(super) struct Demo {
     /// Stop new calls when this many US dollars are spent, as 0.50
     #[arg(long, value_name = "USD", value_parser = dollars)]
     budget: Option<Budget>,
+    /// A file of rules that change the requests of the agents, such as examples/rules.toml
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
     /// A collector that gets the spans, as http://127.0.0.1:4317
     #[arg(long, value_name = "URL", value_parser = collector)]
     otlp: Option<Endpoint>,
@@ -88,6 +94,10 @@ impl Demo {
             agents: self.agents.into_iter().map(AgentKind::from).collect(),
             speed: self.speed,
             budget: self.budget,
+            rules: match &self.rules {
+                Some(path) => rules_of(path, &relay::Config::default().intercept)?,
+                None => Rules::default(),
+            },
             otlp: self.otlp,
             otlp_protocol: self.otlp_protocol.into(),
             redraw: if in_place { REDRAW } else { REPEAT },

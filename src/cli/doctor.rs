@@ -273,7 +273,8 @@ fn doors(config: &Config) -> Vec<Finding> {
         .redirect_listen
         .iter()
         .copied()
-        .chain(config.capture.connect_listen);
+        .chain(config.capture.connect_listen)
+        .chain(config.capture.base_url_listen);
     let taken = |address: &SocketAddr| TcpListener::bind(address).is_err();
     let base = exporter::base_url(&config.web);
     if let Ok(base) = base

@@ -20,6 +20,7 @@ mod log_limit;
 mod logging;
 mod prices;
 mod redirect;
+mod rules;
 mod run;
 mod serve;
 mod sessions;
@@ -136,6 +137,7 @@ enum Command {
     Cascades(cascades::Cascades),
     Sessions(sessions::Sessions),
     Prices(prices::PriceTable),
+    Rules(rules::RulesCommand),
     Env(env::Env),
     Launcher(launcher::Launcher),
     Redirect(redirect::Redirect),
@@ -165,6 +167,7 @@ impl Command {
             Self::Cascades(command) => command.run(out),
             Self::Sessions(command) => command.run(out),
             Self::Prices(command) => command.run(out),
+            Self::Rules(command) => command.run(out),
             Self::Env(command) => command.run(out),
             Self::Launcher(command) => command.run(out),
             Self::Redirect(command) => command.run(out),

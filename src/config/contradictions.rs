@@ -115,7 +115,10 @@ impl Contradictions<'_> {
                 "the redirect leads to one port: use the same port in every address",
             );
         }
-        if !raw.rules().are_needed() && raw.connect_listen().is_none() {
+        let is_asked = raw.connect_listen().is_some()
+            || raw.capture.base_url_listen.is_some()
+            || raw.capture.base_url_socket.is_some();
+        if !raw.rules().are_needed() && !is_asked {
             self.add(
                 "capture.connect_listen",
                 &["capture.redirect"],
@@ -268,8 +271,12 @@ fn traffic_doors(raw: &Raw) -> impl Iterator<Item = (&'static str, SocketAddr)> 
         .redirect_listen
         .iter()
         .map(|address| ("capture.listen", *address));
-    redirect.chain(
-        raw.connect_listen()
-            .map(|address| ("capture.connect_listen", address)),
-    )
+    let connect = raw
+        .connect_listen()
+        .map(|address| ("capture.connect_listen", address));
+    let base_url = raw
+        .capture
+        .base_url_listen
+        .map(|address| ("capture.base_url.listen", address));
+    redirect.chain(connect).chain(base_url)
 }

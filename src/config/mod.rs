@@ -5,6 +5,7 @@
 //! once. Every mistake is found and told in one go, with its place, its key and what to write
 //! instead. Starts nothing, logs nothing, and is the only room that reads the environment.
 
+mod beside;
 mod check;
 mod contradictions;
 mod file;
@@ -19,6 +20,7 @@ mod otel;
 mod places;
 mod prices;
 mod raw;
+mod rules;
 mod run;
 mod source;
 mod texts;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::export::otlp;
+use crate::rules::Rules;
 use crate::{
     budget, capture, cascade, export, launch, ledger, notify, observe, pricing, relay, tls, web,
 };
@@ -41,6 +44,8 @@ pub(crate) use listen::Listen;
 pub use load::{Inputs, Loaded, load};
 pub use places::Places;
 pub(crate) use raw::{Raw, RedirectRules};
+pub use rules::RuleFiles;
+pub(crate) use rules::{RuleTexts, rules_of, told as rule_mistakes};
 pub use source::{Mistake, Mistakes, Origin, Source};
 pub(crate) use texts::{example, reference};
 pub(crate) use value::budget_of_a_day;
@@ -84,6 +89,10 @@ pub struct Config {
     pub redirect: capture::redirect::Config,
     /// What happens to connections.
     pub relay: relay::Config,
+    /// The rules that change requests.
+    pub rules: Arc<Rules>,
+    /// Where they stand, so that they can be read again.
+    pub rule_files: RuleFiles,
     /// Who may hand over sessions of `gravimeter run`, and where.
     pub sessions: Sessions,
     /// Where the CA, the ledger and the record of the running agent lie.

@@ -71,6 +71,8 @@ pub(crate) struct Raw {
     pub(crate) redirect_user: String,
     /// What happens to connections.
     pub(crate) relay: relay::Config,
+    /// The folder with files of rules.
+    pub(crate) rules_folder: Option<PathBuf>,
     /// Who may hand over sessions of `gravimeter run`, and where.
     pub(crate) sessions: Sessions,
     /// Where the CA, the ledger and the record of the running agent lie.
@@ -112,6 +114,7 @@ impl Raw {
             redirect_rules: RedirectRules::Auto,
             redirect_user: capture::redirect::Config::default().user,
             relay: relay::Config::default(),
+            rules_folder: None,
             sessions: Sessions::default(),
             state_dir,
             supervision: launch::Supervision::default(),

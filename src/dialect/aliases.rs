@@ -81,16 +81,17 @@ impl Name {
     }
 
     /// Whether it stands for the newest of a family that the other one belongs to
-    /// (`gemini-flash-latest` for `gemini-2.5-flash`): all of its words are in the other name, in
-    /// order, and the last words are the same.
+    /// (`gemini-flash-latest` for `gemini-2.5-flash`, `claude-opus-latest` for `claude-opus-5-5`):
+    /// all of its words are in the other name, in order, and nothing but the number of a version
+    /// follows the last of them.
     fn is_family_of(&self, member: &Self) -> bool {
         let mut words = member.words.iter();
         self.is_latest
-            && self.words.last() == member.words.last()
             && self
                 .words
                 .iter()
                 .all(|word| words.any(|other| other == word))
+            && words.all(|word| is_number(word))
     }
 }
 
@@ -214,7 +215,12 @@ mod tests {
             // The newest of a family.
             ("claude-3-5-sonnet-latest", "claude-3-5-sonnet-20241022"),
             ("gemini-flash-latest", "gemini-2.5-flash-preview-09-2025"),
+            ("gemini-flash-lite-latest", "gemini-2.5-flash-lite"),
             ("mistral-large-latest", "mistral-large-2411"),
+            ("mistral-medium-latest", "mistral-medium-3.5"),
+            ("claude-opus-latest", "claude-opus-5-5-20261001"),
+            ("grok-latest", "grok-4.7"),
+            ("gpt-5-chat-latest", "gpt-5-chat-2025-08-07"),
             // Through a router or a cloud.
             ("anthropic/claude-opus-4.6", "claude-opus-4-6"),
             (
@@ -256,6 +262,12 @@ mod tests {
             ("claude-opus-4-10", "claude-opus-4"),
             ("gemini-3.1-pro-high", "gemini-3.5-flash"),
             ("gemini-flash-latest", "gemini-2.5-flash-lite"),
+            ("gemini-flash-latest", "gemini-2.5-pro"),
+            ("claude-opus-latest", "claude-sonnet-5-5"),
+            ("grok-latest", "grok-4-fast"),
+            // Only the newest stands for a family.
+            ("gemini-flash", "gemini-2.5-flash"),
+            ("claude-opus", "claude-opus-5-5"),
             ("gemini-2.5-flash", "gemini-2.5-flash-lite"),
             ("kimi-k2-thinking", "kimi-k2"),
             ("grok-4", "grok-4-fast"),

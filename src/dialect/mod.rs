@@ -45,10 +45,13 @@
 mod aliases;
 mod answer;
 mod anthropic;
+mod asked;
+mod base_urls;
 mod bedrock;
 mod body;
 mod call;
 mod contents;
+mod form;
 #[doc(hidden)]
 pub mod fuzz;
 mod gemini;
@@ -69,6 +72,7 @@ mod times;
 mod tokens;
 mod turns;
 mod unread;
+mod usual;
 mod verdict;
 
 use std::sync::LazyLock;
@@ -83,8 +87,12 @@ use notices::ReadNotice;
 use realtime::RealtimeHead;
 use request::ReadRequestBody;
 
+pub use asked::{Asked, AskedCall};
+pub use base_urls::{BASE_URL_PATHS, BaseUrlPath, BaseUrlServer};
+pub use form::{Pointers, Refusal, RefusalReason, RequestForm, SystemPrompt, ThinkingBudget};
 pub use gemini::quota;
 pub use observer::Observers;
+pub use usual::usual_url;
 
 /// A family of providers that speak one wire format.
 struct Dialect {
@@ -137,6 +145,8 @@ struct CallHead {
     model: Option<Model>,
     /// The request asks for events, so that an answer without a label is a stream of them.
     expects_events: bool,
+    /// Where the request has what may be changed.
+    form: &'static RequestForm,
     /// The reader of the request's body.
     request: fn(&RequestHead, &Memory) -> Box<dyn ReadRequestBody>,
     /// The reader of the answer's body.
@@ -176,6 +186,22 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     DIALECTS
         .iter()
         .find_map(|dialect| (dialect.recognise)(host, head))
+}
+
+/// Whether calls at this host may be this provider's, before anything else is known of them. On a
+/// host that is not known, the path decides.
+pub fn may_answer(host: &Host, provider: Provider) -> bool {
+    let Some(known) = provider_of(host) else {
+        return true;
+    };
+    known == provider || {
+        let others: &[Provider] = match known {
+            Provider::AzureOpenAi => &[Provider::AzureInference],
+            Provider::Bedrock => &[Provider::Anthropic],
+            _ => &[],
+        };
+        others.contains(&provider)
+    }
 }
 
 /// Whose models answer at a host, where that is known.

@@ -324,4 +324,28 @@ mod tests {
             assert_eq!(of(SERVER_TIMING, none), None, "{none}");
         }
     }
+
+    #[test]
+    fn the_providers_own_field_goes_before_server_timing() {
+        let of = |fields: &[(&'static str, &str)]| {
+            let owned = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
+            let fields = Fields {
+                listed: fields.iter().map(owned).collect(),
+                ..Fields::default()
+            };
+            let time = time_of_head(&ResponseHead {
+                status: 200,
+                fields,
+            });
+            time.map(|time| time.as_millis())
+        };
+        let any = (SERVER_TIMING, "cdn;dur=9000");
+        for own in [PROCESSING_MS, INVOCATION_LATENCY] {
+            assert_eq!(of(&[any, (own, "420")]), Some(420), "{own}");
+            assert_eq!(of(&[any, (own, "soon")]), Some(9000), "{own}");
+        }
+        let both = [(INVOCATION_LATENCY, "500"), (PROCESSING_MS, "420")];
+        assert_eq!(of(&both), Some(420));
+        assert_eq!(of(&[]), None);
+    }
 }

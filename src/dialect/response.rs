@@ -69,3 +69,99 @@ impl Response {
 
 /// What stands for the status of an answer over a socket.
 const SUCCESS: u16 = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::answer::Fed;
+    use crate::dialect::reports::PROCESSING_MS;
+    use crate::observe::coding::DecodeLimit;
+    use crate::observe::exchange::{ExchangeEnd, Fields};
+    use crate::record::{ObserverFailure, ProviderTime};
+
+    /// A body of which nothing is known but its form.
+    struct Form {
+        is_stream: bool,
+    }
+
+    impl ReadBody for Form {
+        fn feed(&mut self, bytes: &[u8], _: &mut DecodeLimit) -> Fed {
+            Fed {
+                read: bytes.len(),
+                contents: 0,
+            }
+        }
+
+        fn finish(&mut self, _: ExchangeEnd) -> usize {
+            0
+        }
+
+        fn failure(&self) -> Option<ObserverFailure> {
+            None
+        }
+
+        fn is_stream(&self) -> bool {
+            self.is_stream
+        }
+
+        fn is_whole(&self, _: ExchangeEnd) -> bool {
+            true
+        }
+
+        fn said(&self, _: std::time::SystemTime) -> Said {
+            Said::default()
+        }
+    }
+
+    /// Milliseconds to the first byte and to the end, of a response whose head tells of 420 and
+    /// whose body tells of these.
+    fn times(
+        status: Option<u16>,
+        is_stream: bool,
+        [first_byte, total]: [Option<u64>; 2],
+    ) -> [Option<u128>; 2] {
+        let head = ResponseHead {
+            status: status.unwrap_or(101),
+            fields: Fields {
+                listed: vec![(PROCESSING_MS, "420".to_owned())],
+                ..Fields::default()
+            },
+        };
+        let mut said = Said::default();
+        said.reported.time = ProviderTime {
+            first_byte: first_byte.map(Duration::from_millis),
+            total: total.map(Duration::from_millis),
+        };
+        let response = Response::new(status, &head, Box::new(Form { is_stream }));
+        let ProviderTime { first_byte, total } = response.reported(&said).time;
+        [first_byte, total].map(|time| time.map(|time| time.as_millis()))
+    }
+
+    #[test]
+    fn the_time_of_a_head_is_that_to_the_first_byte_of_a_stream_and_all_of_a_document() {
+        let none = [None, None];
+        assert_eq!(times(Some(200), true, none), [Some(420), None]);
+        assert_eq!(times(Some(200), false, none), [None, Some(420)]);
+        assert_eq!(
+            times(Some(500), true, none),
+            [None, Some(420)],
+            "a refusal is a document, whatever its form"
+        );
+        assert_eq!(
+            times(None, true, none),
+            [None, None],
+            "the head of a socket tells of no call"
+        );
+    }
+
+    #[test]
+    fn what_the_body_says_of_times_goes_before_the_head() {
+        let both = [Some(300), Some(4_100)];
+        for is_stream in [true, false] {
+            let expected = both.map(|time| time.map(u128::from));
+            assert_eq!(times(Some(200), is_stream, both), expected, "{is_stream}");
+        }
+        let total = [None, Some(4_100)];
+        assert_eq!(times(Some(200), true, total), [Some(420), Some(4_100)]);
+    }
+}

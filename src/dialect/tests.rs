@@ -3,7 +3,7 @@
 
 pub(super) mod sketch;
 mod sockets;
-mod tools;
+mod turns;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,6 +48,7 @@ pub(super) fn connection(host: &str, alpn: Alpn) -> Connection {
         port: 443,
         setup: None,
         caller: ConnectionCaller::default(),
+        changes: None,
     }
 }
 

@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 use super::costs::CostMetrics;
 use super::credits::CreditMetrics;
 use super::exemplars::{Exemplar, TracedHistograms, observe};
+use super::gaps::GapHistograms;
 use super::labels::{
     ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit, ByTotal, ByUnread,
 };
@@ -15,7 +16,7 @@ use super::metrics::Config;
 use super::models::ModelLabels;
 use super::provider_time::ProviderTimeMetrics;
 use super::series::{
-    Histograms, add, begin, declare, each, observe_chunks, release, stream_gap, traced_call_latency,
+    Histograms, add, begin, declare, each, release, stream_gap, token_gap, traced_call_latency,
 };
 use super::substitutions::SubstitutionMetrics;
 use crate::record::{
@@ -43,7 +44,7 @@ pub(super) struct CallMetrics {
     usage_reports: Family<ByQuality, Counter>,
     duration: TracedHistograms<ByOperation>,
     time_to_first_chunk: TracedHistograms<ByModel>,
-    time_between_chunks: Histograms<ByModel>,
+    time_between_chunks: GapHistograms<ByModel>,
     time_per_output_token: Histograms<ByModel>,
     in_flight: Family<ByProvider, Gauge>,
     rate_limits: Family<ByRateLimit, Counter>,
@@ -134,13 +135,13 @@ impl CallMetrics {
                 registry,
                 "gravimeter_time_between_chunks_seconds",
                 "Gap between content-bearing events of one call",
-                Histograms::new_with_constructor(stream_gap),
+                GapHistograms::new_with_constructor(stream_gap),
             ),
             time_per_output_token: declare(
                 registry,
                 "gravimeter_time_per_output_token_seconds",
                 "First to last content-bearing event, for each output or thinking token after the first",
-                Histograms::new_with_constructor(stream_gap),
+                Histograms::new_with_constructor(token_gap),
             ),
             in_flight,
             rate_limits: declare(
@@ -248,11 +249,11 @@ impl CallMetrics {
         // A series that is there has a name that was admitted: what comes a hundred times a second
         // need not ask again.
         if let Some(known) = self.time_between_chunks.get(&labels) {
-            return observe_chunks(&known, chunks);
+            return known.observe(chunks);
         }
         labels.model = self.models.of(&chunks.model);
         let gaps = self.time_between_chunks.get_or_create_owned(&labels);
-        observe_chunks(&gaps, chunks);
+        gaps.observe(chunks);
     }
 
     pub(super) fn ended(&self, call: &Call) {

@@ -220,6 +220,8 @@ impl ConnectionMetrics {
             | Fact::ModelNamed(_)
             | Fact::NotificationEnded { .. }
             | Fact::Quota(_)
+            | Fact::RuleUsed(_)
+            | Fact::RulesRead { .. }
             | Fact::RunEnded(_)
             | Fact::RunStarted(_)
             | Fact::SessionEnded(_)

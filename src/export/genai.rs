@@ -18,8 +18,9 @@ use prometheus_client::registry::Registry;
 
 pub(super) use names::{attribute_of, metric_of};
 
+use super::gaps::GapHistograms;
 use super::series::{
-    Histograms, add, call_latency, declare, observe_chunks, run_calls, run_latency,
+    Histograms, add, call_latency, convention_gap, declare, run_calls, run_latency,
 };
 use crate::record::{
     AgentName, Call, CascadeRun, ContentChunks, Label, ModalitySplits, Model, Models, Operation,
@@ -138,7 +139,7 @@ pub(super) struct GenAiMetrics {
     reasoning_output_tokens: Family<Tokens, Counter>,
     duration: Histograms<Inference>,
     time_to_first_chunk: Histograms<Inference>,
-    time_per_output_chunk: Histograms<Chunks>,
+    time_per_output_chunk: GapHistograms<Chunks>,
     invocations: Histograms<Invocation>,
     inference_calls: Histograms<Invocation>,
     tool_calls: Histograms<Invocation>,
@@ -187,7 +188,7 @@ impl GenAiMetrics {
                 registry,
                 "gen_ai_client_inference_time_per_output_chunk_seconds",
                 "Time from one chunk of a streamed inference to the next (OpenTelemetry GenAI)",
-                Histograms::new_with_constructor(call_latency),
+                GapHistograms::new_with_constructor(convention_gap),
             ),
             invocations: declare(
                 registry,
@@ -275,10 +276,10 @@ impl GenAiMetrics {
         };
         let gaps = &self.time_per_output_chunk;
         if let Some(known) = gaps.get(&labels) {
-            return observe_chunks(&known, chunks);
+            return known.observe(chunks);
         }
         labels.gen_ai_request_model = self.models.label(&chunks.model);
-        observe_chunks(&gaps.get_or_create_owned(&labels), chunks);
+        gaps.get_or_create_owned(&labels).observe(chunks);
     }
 
     #[expect(

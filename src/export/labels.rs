@@ -12,8 +12,8 @@ use crate::record::{
     FollowFailure, HandshakeFailure, IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord,
     Model, NotificationResult, NotificationTarget, ObserverBudget, ObserverFailure, Operation,
     Outcome, Provider, Quality, QuotaWindow, RateLimitReason, RefuseReason, RestartReason,
-    RunOutcome, Side, SpanId, StepKind, StepStatus, TimeoutStep, TlsVersion, TokenKind, TraceId,
-    TunnelReason, UnreadReason, UpdateSource, UsageComparison, UsageTotal,
+    RuleResult, RunOutcome, Side, SpanId, StepKind, StepStatus, TimeoutStep, TlsVersion, TokenKind,
+    TraceId, TunnelReason, UnreadReason, UpdateSource, UsageComparison, UsageTotal,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -51,6 +51,7 @@ label_values!(
     RateLimitReason,
     RefuseReason,
     RestartReason,
+    RuleResult,
     RunOutcome,
     Side,
     Loss,
@@ -165,6 +166,11 @@ label_set!(ByRateLimit {
     provider: Provider,
     model: Model,
     reason: RateLimitReason
+});
+
+label_set!(ByRule {
+    rule: String,
+    result: RuleResult
 });
 
 label_set!(ByRunModel { model: Model });

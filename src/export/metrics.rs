@@ -1,7 +1,7 @@
 //! The set of all metrics: counts every fact, answers every scrape.
 //!
 //! Metrics of budgets are in `budgets`, of calls in `calls`, of conversations in `cascades`, of quotas in `quotas`, of
-//! connections and the process in `connections`, of repositories in `repositories`, of the ledger in `ledger`, of spans in `otlp`, of
+//! connections and the process in `connections`, of repositories in `repositories`, of rules in `rules`, of the ledger in `ledger`, of spans in `otlp`, of
 //! the exporter itself in `web`, under the names of the GenAI convention in `genai`; the rules of
 //! naming and counting in `series`; the spans that buckets name in `exemplars` and `late`; here is
 //! the registry they share.
@@ -28,6 +28,7 @@ use super::otlp::Counts;
 use super::process::ProcessCollector;
 use super::quotas::QuotaMetrics;
 use super::repositories::RepositoryMetrics;
+use super::rules::RuleMetrics;
 use super::series::declare;
 use super::text::{self, Format};
 use super::web::{WebCounts, WebRefusal};
@@ -68,6 +69,7 @@ pub struct Metrics {
     late: LateExemplars,
     quotas: QuotaMetrics,
     repositories: Option<RepositoryMetrics>,
+    rules: RuleMetrics,
     scrapes_rejected: Counter,
     points: Counts,
     spans: Counts,
@@ -101,6 +103,7 @@ impl Metrics {
             repositories: config
                 .repository
                 .then(|| RepositoryMetrics::declare(&mut registry)),
+            rules: RuleMetrics::declare(&mut registry),
             scrapes_rejected: declare(
                 &mut registry,
                 "gravimeter_scrapes_rejected_total",
@@ -212,6 +215,8 @@ impl Sink for Metrics {
                     genai.run_ended(run);
                 }
             }
+            Fact::RuleUsed(used) => self.rules.used(used),
+            Fact::RulesRead { active, is_broken } => self.rules.read(*active, *is_broken),
             Fact::RunStarted(_) => self.cascades.started(),
             Fact::StepEnded(ended) => self.cascades.step(ended),
             Fact::TotalCompared { provider, total } => self.calls.total_compared(*provider, *total),

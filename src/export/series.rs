@@ -15,7 +15,8 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::exemplars::TracedHistogram;
-use crate::record::{ContentChunks, Label};
+use super::gaps::GapHistogram;
+use crate::record::Label;
 
 /// A histogram for each label set.
 pub(super) type Histograms<S> = Family<S, Histogram, fn() -> Histogram>;
@@ -68,15 +69,19 @@ pub(super) fn traced_call_latency() -> TracedHistogram {
     TracedHistogram::new(CALL_SECONDS.into_iter())
 }
 
-/// Counts the gaps before parts of an answer: those that came together have none between them.
-pub(super) fn observe_chunks(gaps: &Histogram, chunks: &ContentChunks) {
-    gaps.observe(chunks.gap.as_secs_f64());
-    (1..chunks.count).for_each(|_| gaps.observe(0.0));
+/// Time inside a stream, for each token of it.
+pub(super) fn token_gap() -> Histogram {
+    Histogram::new(GAP_SECONDS)
 }
 
 /// Gaps inside a stream.
-pub(super) fn stream_gap() -> Histogram {
-    Histogram::new(GAP_SECONDS)
+pub(super) fn stream_gap() -> GapHistogram {
+    GapHistogram::new(&GAP_SECONDS)
+}
+
+/// Gaps inside a stream, by the boundaries that the GenAI convention prescribes.
+pub(super) fn convention_gap() -> GapHistogram {
+    GapHistogram::new(&CALL_SECONDS)
 }
 
 /// Latency of Gravimeter itself or of the network.

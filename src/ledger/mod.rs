@@ -35,7 +35,7 @@ pub use answers::cascades::{
 pub use answers::groups::{CascadeKind, ListedGroup, Of, SubagentKind};
 pub use answers::page::{Page, UsageCursor};
 pub use answers::query::UsageQuery;
-pub use answers::report::{CascadeGroup, Group, SubagentGroup, UsageReport};
+pub use answers::report::{CascadeGroup, Group, RuleGroup, SubagentGroup, UsageReport};
 pub use answers::sessions::{
     SessionCursor, SessionDetails, SessionPage, SessionState, SessionUsage, SessionsQuery,
 };

@@ -97,6 +97,13 @@ fn ended(budgets: &Budgets) {
     budgets.receive(&Fact::Call(Box::new(call)));
 }
 
+fn posting_to(url: &str) -> Config {
+    Config {
+        desktop: false,
+        webhook: Some(url.parse().expect("a URL")),
+    }
+}
+
 fn tls() -> ClientConfig {
     ClientConfig::builder()
         .with_root_certificates(rustls::RootCertStore::empty())
@@ -107,10 +114,7 @@ fn tls() -> ClientConfig {
 async fn what_is_not_taken_is_posted_again() {
     let (url, received) = receiver(&[503, 429, 200, 200]).await;
     let (budgets, facts, stopping) = (budgets(), Arc::<Facts>::default(), CancellationToken::new());
-    let config = Config {
-        desktop: false,
-        webhook: Some(url.parse().expect("a URL")),
-    };
+    let config = posting_to(&url);
     let tasks = TaskTracker::new();
     tasks.spawn(run(
         Arc::clone(&budgets),
@@ -178,10 +182,7 @@ async fn what_is_not_taken_is_posted_again() {
 async fn what_is_refused_for_good_is_not_posted_again() {
     let (url, received) = receiver(&[400, 200]).await;
     let (budgets, facts, stopping) = (budgets(), Arc::<Facts>::default(), CancellationToken::new());
-    let config = Config {
-        desktop: false,
-        webhook: Some(url.parse().expect("a URL")),
-    };
+    let config = posting_to(&url);
     let running = run(
         Arc::clone(&budgets),
         config,

@@ -15,7 +15,8 @@ use super::{Flaw, Implausible, Priced, Prices, Table, read};
 use crate::demo::{CHECKPOINT_MODEL, MODELS};
 use crate::export::tests::kit::{call, started};
 use crate::record::{
-    Call, Cost, Fact, Label as _, Model, PerKind, Provider, Record, Timing, TokenKind, TokenUsage,
+    Call, Cost, CostSource, Fact, Label as _, Model, PerKind, Provider, Record, Timing, TokenKind,
+    TokenUsage,
 };
 
 /// A table with these blocks, each dated and sourced.
@@ -242,6 +243,30 @@ fn the_model_that_answered_decides_only_where_the_requested_one_is_not_known() {
 }
 
 #[test]
+fn a_substituted_call_costs_what_the_model_that_answered_does() {
+    let prices = prices(&[
+        "models = [\"asked\"]\ninput = 1",
+        "models = [\"served\"]\ninput = 2",
+    ]);
+    let cost = |served: &str| {
+        nano_usd(
+            &prices,
+            &Call {
+                served_model: Some(Model::from_wire(served)),
+                is_substituted: true,
+                ..of("asked", usage(1, 0))
+            },
+        )
+    };
+    assert_eq!(cost("served"), Some(2000));
+    assert_eq!(
+        cost("without a price"),
+        None,
+        "what was asked has not answered"
+    );
+}
+
+#[test]
 fn every_flaw_is_told_with_its_line() {
     let text = r#"[[price]]
 models = ["a*b"]
@@ -343,6 +368,62 @@ fn the_shipped_table_is_without_a_flaw_and_prices_the_models_of_the_demo() {
 }
 
 #[test]
+fn claude_on_bedrock_has_a_price_in_whichever_form_it_is_asked() {
+    let prices = Prices::new(Table::default(), true);
+    let cost = |model: &str, provider| {
+        nano_usd(
+            &prices,
+            &Call {
+                provider,
+                ..of(model, usage(1000, 0))
+            },
+        )
+    };
+    // Bedrock Mantle runs it in the region that is asked.
+    for (model, mantle, runtime) in [
+        ("anthropic.claude-fable-5-1", 11_000_000, Some(10_000_000)),
+        ("anthropic.claude-haiku-4-5", 1_000_000, None),
+        ("anthropic.claude-haiku-5-5", 110_000, Some(100_000)),
+        ("anthropic.claude-opus-4-8", 5_500_000, Some(5_000_000)),
+        ("anthropic.claude-opus-5-5", 4_400_000, Some(4_000_000)),
+        ("anthropic.claude-sonnet-5-5", 2_200_000, Some(2_000_000)),
+    ] {
+        assert_eq!(cost(model, Provider::Anthropic), Some(mantle), "{model}");
+        assert_eq!(cost(model, Provider::Bedrock), runtime, "{model}");
+    }
+    for (model, expected) in [
+        ("anthropic.claude-opus-4-6-v1", 5_000_000),
+        ("global.anthropic.claude-opus-5-5", 4_000_000),
+        ("eu.anthropic.claude-opus-5-5", 4_400_000),
+        ("us-gov.anthropic.claude-opus-5-5", 4_800_000),
+    ] {
+        for provider in [Provider::Anthropic, Provider::Bedrock] {
+            assert_eq!(cost(model, provider), Some(expected), "{model} {provider}");
+        }
+    }
+}
+
+/// They search the web before they answer, which costs extra, and their answers do not tell of it.
+#[test]
+fn search_models_of_chat_completions_have_no_price() {
+    let prices = Prices::new(Table::default(), true);
+    for model in [
+        "gpt-4o-search-preview",
+        "gpt-4o-search-preview-2025-03-11",
+        "gpt-4o-mini-search-preview",
+        "gpt-5-search-api",
+        "gpt-5-search-api-2025-10-14",
+    ] {
+        let call = Call {
+            provider: Provider::OpenAi,
+            served_model: Some(Model::from_wire(model)),
+            ..of(model, usage(1, 1))
+        };
+        assert_eq!(nano_usd(&prices, &call), None, "{model}");
+    }
+}
+
+#[test]
 fn the_page_lists_the_shipped_prices() {
     let mut table = String::from(
         "| models | from | input | cache read | cache write | output | source |\n|---|---|---|---|---|---|---|\n",
@@ -416,6 +497,45 @@ fn a_finished_call_leaves_the_stage_with_its_cost_and_all_else_as_it_came() {
         *facts.0.lock().unwrap(),
         [started, Fact::Call(Box::new(priced))]
     );
+}
+
+#[test]
+fn what_the_provider_charges_goes_before_the_list_price() {
+    #[derive(Default)]
+    struct Costs(Mutex<Vec<(Option<u64>, CostSource)>>);
+    impl Record for Costs {
+        fn record(&self, fact: Fact) {
+            let Fact::Call(call) = fact else {
+                panic!("{fact:?}")
+            };
+            let cost = call.cost.map(Cost::nano_usd);
+            self.0.lock().unwrap().push((cost, call.cost_source()));
+        }
+    }
+    let costs = Arc::new(Costs::default());
+    let stage = Priced::new(
+        Arc::new(prices(&["models = [\"listed\"]\ninput = 2"])),
+        Arc::clone(&costs) as _,
+    );
+    for (model, charged) in [
+        ("listed", Some(5)),
+        ("listed", Some(0)),
+        ("listed", None),
+        ("unlisted", Some(7)),
+        ("unlisted", None),
+    ] {
+        let mut call = of(model, usage(1, 0));
+        call.reported.cost = charged.map(Cost::from_nano_usd);
+        stage.record(Fact::Call(Box::new(call)));
+    }
+    let expected = [
+        (Some(5), CostSource::Provider),
+        (Some(0), CostSource::Provider),
+        (Some(2000), CostSource::List),
+        (Some(7), CostSource::Provider),
+        (None, CostSource::List),
+    ];
+    assert_eq!(*costs.0.lock().unwrap(), expected);
 }
 
 #[test]

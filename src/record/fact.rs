@@ -6,7 +6,7 @@ use super::{
     ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, CorrelationMethod,
     Disposition, FollowFailure, Handshake, HandshakeFailure, Host, IpFamily, JoinedIds, LeafResult,
     LedgerFailure, LedgerRecord, ModelName, NotificationResult, NotificationTarget,
-    ObserverFailure, Provider, Quota, RefuseReason, RestartReason, RunStarted, Session,
+    ObserverFailure, Provider, Quota, RefuseReason, RestartReason, RuleUse, RunStarted, Session,
     SessionEnded, Side, StepEnded, SubagentRun, TimeoutStep, TraceContext, TunnelReason,
     UnreadCall, UpdateSource, UsageComparison, UsageTotal,
 };
@@ -106,6 +106,15 @@ pub enum Fact {
     },
     /// A chunk was read and written: the time between is the delay that Gravimeter adds.
     RelayDelay(Duration),
+    /// A rule matched a request.
+    RuleUsed(RuleUse),
+    /// The files of rules were read.
+    RulesRead {
+        /// How many rules hold.
+        active: usize,
+        /// The files have mistakes, so that these are the rules that were read before.
+        is_broken: bool,
+    },
     /// A run of a conversation ended.
     RunEnded(Box<CascadeRun>),
     /// A run of a conversation began.

@@ -23,6 +23,7 @@ mod printable;
 mod quota;
 mod reported;
 mod repository;
+mod rules;
 #[cfg(test)]
 mod sample;
 mod session;
@@ -63,6 +64,7 @@ pub use printable::printable;
 pub use quota::{DisplayName, ModelName, Quota, QuotaWindow};
 pub use reported::{CostSource, ProviderTime, Reported, ServerTools, ServiceTier, Speed};
 pub use repository::{BranchName, Repository, RepositoryName};
+pub use rules::{AppliedRules, RuleName, RuleResult, RuleUse};
 #[cfg(test)]
 pub(crate) use sample::sample_call;
 pub use session::{

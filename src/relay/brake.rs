@@ -18,15 +18,21 @@ use crate::capture::PeerSearch;
 use crate::record::{ConnectionCaller, Host};
 
 impl Relay {
-    /// The budget that stops the calls of a connection which is not open yet. Only where a budget is
+    /// The budget that stops the calls of a connection which is not open yet, and is to be carried
+    /// byte for byte. Only where a budget is
     /// for a program or repository, and stops calls now, the connection waits until its program is
     /// found.
     pub(super) async fn stop_of(&self, host: &Host, peer: &mut PeerSearch) -> Option<Stop> {
         let budgets = self.budgets.as_ref()?;
+        // Its requests are answered one by one.
+        if self.rules.borrow().may_match(host) {
+            return None;
+        }
         if budgets.needs_program(Timestamp::now()) {
             peer.wait(SEARCH_LIMIT).await;
         }
         let scope = ConnectionScope {
+            provider: None,
             caller: &peer.caller().now(),
             calls: &[],
         };
@@ -67,6 +73,7 @@ impl Brake {
         if self.seen != Some(now_seen) {
             self.seen = Some(now_seen);
             let scope = ConnectionScope {
+                provider: None,
                 caller: &self.caller.now(),
                 calls: &self.caller.made_calls(),
             };

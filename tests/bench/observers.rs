@@ -139,6 +139,7 @@ fn feed(record: &Arc<dyn Record>) {
         port: 443,
         setup: None,
         caller: ConnectionCaller::default(),
+        changes: None,
     };
     let mut observer = observers.open(connection);
     let prompt = format!(
@@ -215,6 +216,7 @@ fn relay(
         original_dst: Arc::new(KernelOriginalDst),
         budgets: None,
         observers,
+        rules: tokio::sync::watch::channel(Arc::default()).1,
         record,
     };
     traffic.serve([(Door::Connect, listener)], tasks, &Shutdown::default());

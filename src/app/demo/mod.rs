@@ -27,6 +27,7 @@ use crate::demo::agent::{self, AgentKind, Log, OfferedStreams};
 use crate::demo::provider::Provider;
 use crate::export::otlp;
 use crate::ledger::UsageReport;
+use crate::rules::Rules;
 use crate::term::table::{self, Screen, Usage};
 use configure::configure;
 use folder::DemoFolder;
@@ -52,6 +53,8 @@ pub(crate) struct DemoOptions {
     pub otlp: Option<otlp::Endpoint>,
     /// What it speaks.
     pub otlp_protocol: otlp::Protocol,
+    /// The rules that change the requests of the agents.
+    pub rules: Rules,
     /// The agents that are at work.
     pub agents: Vec<AgentKind>,
     /// How many times faster than in life they are: answers, tools and the pauses of users.

@@ -5,6 +5,7 @@
 //! that is started again gets the session, and where none comes soon, this process goes on by
 //! itself. Connections that the lost service had are gone with it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -114,6 +115,14 @@ impl Observation {
     /// The files with the roots that make the program trust the CA.
     pub(super) fn bundle(&self) -> &Bundle {
         &self.bundle
+    }
+
+    /// Where the base-URL door is, if this process has opened one.
+    pub(super) fn base_url(&self) -> Option<SocketAddr> {
+        match &self.by {
+            By::Own(own) => own.app.addresses().base_url,
+            By::Service(_) | By::Nobody => None,
+        }
     }
 
     /// The program runs as that process. `way` is how its connections are captured.

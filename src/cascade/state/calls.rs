@@ -125,6 +125,10 @@ impl CorrelatorState {
         let compared = self.compare(call, now);
         self.facts.extend(compared);
         let waits_until = cascade.is_none().then(|| now.at + AGENT_REPORTS_WITHIN);
+        if let Some(until) = waits_until {
+            // Calls that come later wait until later.
+            self.first_wait_ends.get_or_insert(until);
+        }
         let is_assigned = cascade.is_some() && self.following.is_some();
         let ids = call.ids.clone();
         self.recent.push_back(RecentCall {
@@ -266,6 +270,9 @@ impl CorrelatorState {
     /// Stops waiting for the agent for calls whose time is up: what the request says of a
     /// conversation counts now.
     pub(super) fn stop_waiting(&mut self, now: Moment) {
+        if self.first_wait_ends.is_none_or(|until| now.at < until) {
+            return;
+        }
         for index in 0..self.recent.len() {
             if self
                 .recent
@@ -275,6 +282,8 @@ impl CorrelatorState {
                 self.with_recent(index, |state, call| state.wait_no_longer(call, now));
             }
         }
+        let waits = self.recent.iter().filter_map(|call| call.waits_until);
+        self.first_wait_ends = waits.min();
     }
 
     fn wait_no_longer(&mut self, call: &mut RecentCall, now: Moment) {

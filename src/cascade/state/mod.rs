@@ -33,6 +33,8 @@ pub(super) struct CorrelatorState {
     reconciler: UsageReconciler,
     /// The latest calls, oldest first, which may still be moved to another conversation.
     recent: VecDeque<RecentCall>,
+    /// When the first of them has waited long enough for the agent; `None` while none waits.
+    first_wait_ends: Option<Instant>,
     conversations: LruCache<Id, FollowedConversation>,
     /// When the last run of a dropped conversation ended: should the conversation come back, its
     /// runs begin later.
@@ -62,6 +64,7 @@ impl Default for CorrelatorState {
             index: ConversationIndex::default(),
             reconciler: UsageReconciler::default(),
             recent: VecDeque::new(),
+            first_wait_ends: None,
             conversations: LruCache::new(MAX_CONVERSATIONS),
             ends: LruCache::new(MAX_CONVERSATIONS),
             following: None,

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ended::EndedSpans;
 use super::under_way::CallsUnderWay;
 use super::work::Work;
 use crate::cascade::emit::Emitter;
@@ -26,6 +27,9 @@ pub(super) struct WireConversation {
     run: Option<Work>,
     /// Subagents at work.
     subagents: BTreeMap<Id, Subagent>,
+    /// Runs that are over, by their turn.
+    ended_runs: EndedSpans,
+    ended_subagents: EndedSpans,
     /// Calls that may turn out to be part of a run whose first call has not ended, with who answered
     /// them.
     waiting: WaitingQueue<(Provider, SeenCall), MAX_WAITING>,
@@ -44,6 +48,8 @@ impl WireConversation {
             last_turn: None,
             run: None,
             subagents: BTreeMap::new(),
+            ended_runs: EndedSpans::default(),
+            ended_subagents: EndedSpans::default(),
             waiting: WaitingQueue::default(),
         }
     }
@@ -120,10 +126,9 @@ impl WireConversation {
         let works = |subagent: &Subagent| subagent.work.turn.as_ref() == turn;
         if call.turn.step == TurnStep::Begins && !self.subagents.get(id).is_some_and(works) {
             self.end_subagent(id, out);
-            let parent = call.ids.parent_subagent.as_ref();
             let trace = out
                 .sampling
-                .map(|sampling| self.beside(parent, &seen, sampling));
+                .map(|sampling| self.subagent_place(call, &seen, sampling));
             if self.subagents.len() < MAX_SUBAGENTS {
                 let work = Work::begin(agent, call, &seen, trace, out.now);
                 let kind = call.ids.subagent_kind.clone();
@@ -146,15 +151,32 @@ impl WireConversation {
         place
     }
 
-    /// Where the span of a subagent stands: below that of the one that has started it.
-    fn beside(&self, parent: Option<&Id>, seen: &SeenCall, sampling: Sampling) -> TraceContext {
-        let parent = parent.and_then(|id| self.subagents.get(id));
+    /// Where the span of a subagent stands: below that of the subagent which it says has started
+    /// it, or of the run whose turn it names, even if that is over; else below that of the run in
+    /// which it begins.
+    fn subagent_place(&self, call: &Call, seen: &SeenCall, sampling: Sampling) -> TraceContext {
+        let parent = call.ids.parent_subagent.as_ref();
+        let turn = call.turn.id.as_ref();
         let run = self.run.as_ref().filter(|run| seen.began >= run.began);
         parent
-            .map(|parent| &parent.work)
-            .or(run)
-            .and_then(|work| work.trace.as_ref())
+            .and_then(|id| self.span_of_subagent(id))
+            .or_else(|| self.span_of_run(turn?))
+            .or_else(|| run?.trace.as_ref())
             .map_or_else(|| spans::root(sampling), spans::within)
+    }
+
+    fn span_of_subagent(&self, id: &Id) -> Option<&TraceContext> {
+        match self.subagents.get(id) {
+            Some(at_work) => at_work.work.trace.as_ref(),
+            None => self.ended_subagents.of(id),
+        }
+    }
+
+    fn span_of_run(&self, turn: &Id) -> Option<&TraceContext> {
+        match &self.run {
+            Some(run) if run.turn.as_ref() == Some(turn) => run.trace.as_ref(),
+            _ => self.ended_runs.of(turn),
+        }
     }
 
     /// A call that is no step of a turn, or of an agent that does not name its turns.
@@ -223,6 +245,9 @@ impl WireConversation {
 
     fn end_run(&mut self, out: &mut Emitter<'_>) {
         if let Some(run) = self.run.take() {
+            if let Some((turn, span)) = run.turn.clone().zip(run.trace) {
+                self.ended_runs.add(turn, span);
+            }
             let run = run.into_run(self.id.clone());
             out.emit(Fact::RunEnded(Box::new(run)));
         }
@@ -230,6 +255,9 @@ impl WireConversation {
 
     fn end_subagent(&mut self, id: &Id, out: &mut Emitter<'_>) {
         if let Some(Subagent { kind, work }) = self.subagents.remove(id) {
+            if let Some(span) = work.trace {
+                self.ended_subagents.add(id.clone(), span);
+            }
             out.emit(Fact::SubagentEnded(Box::new(SubagentRun {
                 subagent: id.clone(),
                 kind,

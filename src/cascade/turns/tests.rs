@@ -50,10 +50,14 @@ impl Stage {
     }
 
     fn begin(&mut self, number: u64, began: u64) {
+        self.begin_at(Provider::Anthropic, number, began);
+    }
+
+    fn begin_at(&mut self, provider: Provider, number: u64, began: u64) {
         let now = self.at(began);
         let started = CallStarted {
             number,
-            provider: Provider::Anthropic,
+            provider,
             host: Host::parse("api.anthropic.com").unwrap(),
             operation: Operation::Chat,
             model: None,
@@ -366,6 +370,37 @@ fn a_subagent_has_a_span_of_its_own_below_that_of_the_one_that_started_it() {
 }
 
 #[test]
+fn a_subagent_that_begins_after_its_run_is_over_stands_below_it_all_the_same() {
+    let mut stage = Stage::new();
+    stage.call(begins(1, "t", TurnEnd::GoesOn), 10, 14);
+    stage.call(continues(2, "t", TurnEnd::Over), 15, 17);
+    // The user has gone on meanwhile.
+    stage.call(begins(3, "u", TurnEnd::GoesOn), 20, 22);
+    stage.call(of("a", None, begins(4, "t", TurnEnd::Over)), 23, 25);
+    stage.call(of("b", Some("a"), begins(5, "t", TurnEnd::Over)), 26, 27);
+    // Of a turn that is not known, it is a part of what goes on.
+    stage.call(of("c", None, begins(6, "v", TurnEnd::Over)), 28, 29);
+    stage.call(continues(7, "u", TurnEnd::Over), 30, 31);
+    let [first, second] = stage.runs()[..] else {
+        panic!("{:?}", stage.facts)
+    };
+    let [a, b, c] = stage.subagents()[..] else {
+        panic!("{:?}", stage.facts)
+    };
+    let place = |run: &CascadeRun| run.trace.expect("a place");
+    for (subagent, above) in [(a, first), (b, &a.run), (c, second)] {
+        let (own, above) = (place(&subagent.run), place(above));
+        assert_eq!(
+            (own.trace, own.parent),
+            (above.trace, Some(above.span)),
+            "{}",
+            subagent.subagent
+        );
+    }
+    assert_eq!(first.calls, 2, "a run that is over gets no more calls");
+}
+
+#[test]
 fn a_run_lasts_as_long_as_its_subagents() {
     let mut stage = Stage::new();
     stage.call(begins(1, "t", TurnEnd::GoesOn), 10, 14);
@@ -397,6 +432,75 @@ fn a_call_with_a_parent_of_the_agents_own_stands_there_and_counts_in_the_run() {
     stage.call(call, 10, 14);
     assert_eq!(stage.place(1).parent, parent.map(|parent| parent.span));
     assert_eq!(stage.runs()[0].calls, 1);
+}
+
+#[test]
+fn a_call_with_a_parent_of_the_agents_own_has_one_place_wherever_it_counts() {
+    let parent = TraceParent::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let below = |call: Call| Call { parent, ..call };
+    let mut stage = Stage::new();
+    // Waits for the run whose first call is under way.
+    stage.begin(1, 10);
+    stage.begin(2, 11);
+    stage.end(below(aside(2)), 11, 12);
+    stage.end(begins(1, "t", TurnEnd::GoesOn), 10, 14);
+    stage.call(of("a", None, below(begins(3, "t", TurnEnd::Over))), 15, 17);
+    stage.call(continues(4, "t", TurnEnd::Over), 18, 20);
+    // Belongs to no run.
+    stage.call(below(aside(5)), 30, 31);
+    for number in [2, 3, 5] {
+        let place = stage.place(number);
+        let own = parent.map(|parent| (parent.trace, Some(parent.span)));
+        assert_eq!(Some((place.trace, place.parent)), own, "{number}");
+        assert!(place.has_remote_parent, "{number}");
+    }
+    assert_eq!(stage.runs()[0].calls, 4);
+    assert_eq!(stage.subagents()[0].run.calls, 1);
+}
+
+#[test]
+fn what_a_subagent_asks_for_beside_its_turn_is_its_own() {
+    let mut stage = Stage::new();
+    stage.call(begins(1, "t", TurnEnd::GoesOn), 10, 14);
+    stage.call(of("a", None, begins(2, "t", TurnEnd::GoesOn)), 15, 17);
+    // A summary of what it has read, which says nothing of its turn's end.
+    stage.call(of("a", None, aside(3)), 18, 19);
+    assert_eq!(stage.subagents().len(), 0, "it still works");
+    stage.call(of("a", None, continues(4, "t", TurnEnd::Over)), 20, 24);
+    stage.call(continues(5, "t", TurnEnd::Over), 25, 30);
+    let [subagent] = stage.subagents()[..] else {
+        panic!("{:?}", stage.facts)
+    };
+    assert_eq!((subagent.run.calls, subagent.run.tokens), (3, 30));
+    let span = subagent.run.trace.expect("a place").span;
+    assert_eq!(stage.place(3).parent, Some(span));
+    assert_eq!(stage.runs()[0].calls, 5);
+}
+
+#[test]
+fn a_run_waits_for_no_call_to_another_provider() {
+    let mut stage = Stage::new();
+    stage.begin_at(Provider::OpenAi, 1, 5);
+    stage.begin(2, 10);
+    stage.begin(3, 11);
+    stage.end(begins(2, "t", TurnEnd::Over), 10, 20);
+    assert_eq!(stage.runs().len(), 0, "one of its own may be under way");
+    stage.end(aside(3), 11, 25);
+    let [run] = stage.runs()[..] else {
+        panic!("{:?}", stage.facts)
+    };
+    assert_eq!(run.calls, 2);
+    // Nor does a call that belongs to no run.
+    stage.call(aside(4), 30, 31);
+    assert_eq!(stage.place(4).parent, None);
+    // Nor one whose next attempt is not awaited any more.
+    stage.call(
+        with(Outcome::Aborted, begins(5, "u", TurnEnd::Unknown)),
+        40,
+        41,
+    );
+    stage.tick(41 + ATTEMPTS_WITHIN.as_secs());
+    assert_eq!(stage.runs().len(), 2);
 }
 
 #[test]

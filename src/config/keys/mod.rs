@@ -5,6 +5,7 @@
 //! read or checked across keys here.
 
 mod agent;
+mod base_url;
 mod budget;
 mod capture;
 mod cascade;
@@ -16,6 +17,7 @@ mod notify;
 mod observe;
 mod otlp;
 mod pricing;
+mod rules;
 mod sessions;
 mod state;
 mod timeouts;
@@ -201,6 +203,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
 const SECTIONS: &[&[Key]] = &[
     web::KEYS,
     capture::KEYS,
+    base_url::KEYS,
     intercept::KEYS,
     upstream::KEYS,
     agent::KEYS,
@@ -212,6 +215,7 @@ const SECTIONS: &[&[Key]] = &[
     ledger::KEYS,
     metrics::KEYS,
     pricing::KEYS,
+    rules::KEYS,
     otlp::COLLECTOR,
     otlp::TRACES,
     otlp::METRICS,

@@ -7,6 +7,7 @@ use crate::cascade::client::Token;
 use crate::export::otlp::Endpoint;
 use crate::notify::WebhookUrl;
 use crate::record::{Host, HostPattern};
+use crate::relay::base_url::BaseUrlTarget;
 
 impl Value {
     /// An IP address with its port, such as `example`.
@@ -104,6 +105,18 @@ impl Value {
             Some(_) => Ok(text),
             None => Err(self.is_not("a base URL", r#"it as "https://api.example.com""#)),
         }
+    }
+
+    /// The URL of a server to which the base-URL door leads. What may be a secret is not repeated.
+    pub(in crate::config) fn base_url(&self) -> Result<BaseUrlTarget, Wrong> {
+        let Self::Text(text) = self else {
+            return Err(self.is_not("a URL", r#"it as "http://127.0.0.1:8000""#));
+        };
+        BaseUrlTarget::parse(text).map_err(|error| {
+            Wrong::new(format!(
+                "{error}; write it as \"http://127.0.0.1:8000\" or \"https://gateway.example.com\""
+            ))
+        })
     }
 
     /// A token; what it was is told to nobody.

@@ -71,6 +71,8 @@ pub(super) enum CallError {
         path: &'static str,
         status: StatusCode,
     },
+    #[error("{path}: the WebSocket has an extension that was not offered")]
+    Extension { path: &'static str },
     #[error("{path}: the WebSocket broke: {source}")]
     Socket {
         path: &'static str,

@@ -2,6 +2,8 @@
 
 use http::header::{self, HeaderValue};
 use http::{Method, Request, StatusCode};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use rand::Rng;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -9,12 +11,12 @@ use tokio::time::timeout;
 use super::call::{CallError, READ_TIMEOUT};
 use super::dial::Dialer;
 use crate::demo::pieces::Pieces;
-use crate::demo::websocket::{Error, Role, Socket, is_sealed, key};
+use crate::demo::websocket::{Error, OFFER, Role, Socket, is_agreed, is_sealed, key};
 
 /// An open socket.
 pub(super) struct AgentSocket {
     path: &'static str,
-    socket: Socket,
+    socket: Socket<TokioIo<Upgraded>>,
 }
 
 /// An answer, as far as it came.
@@ -42,10 +44,13 @@ impl AgentSocket {
             let status = response.status();
             return Err(CallError::NoSocket { path, status });
         }
+        let Some(is_deflated) = is_agreed(response.headers()) else {
+            return Err(CallError::Extension { path });
+        };
         let upgraded = timeout(READ_TIMEOUT, hyper::upgrade::on(response)).await;
         let upgraded = upgraded.map_err(|_| CallError::TimedOut { path })?;
         let upgraded = upgraded.map_err(|source| CallError::Http { path, source })?;
-        let socket = Socket::new(upgraded, Role::Client).await;
+        let socket = Socket::new(TokioIo::new(upgraded), Role::Client, is_deflated);
         Ok(Self { path, socket })
     }
 
@@ -96,6 +101,7 @@ fn handshake(
         .header(header::UPGRADE, "websocket")
         .header(header::SEC_WEBSOCKET_VERSION, "13")
         .header(header::SEC_WEBSOCKET_KEY, key)
+        .header(header::SEC_WEBSOCKET_EXTENSIONS, OFFER)
         .header(
             header::AUTHORIZATION,
             HeaderValue::from_static("Bearer demo"),

@@ -10,6 +10,8 @@ use std::time::Duration;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, Timestamp};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -20,7 +22,7 @@ use super::answer::Script;
 use super::counted::{CountedBody, complete_response, invalid, set};
 use super::plan::chance;
 use crate::demo::Tokens;
-use crate::demo::websocket::{Role, Socket, accept, seal};
+use crate::demo::websocket::{AGREED, Role, Socket, accept, is_offered, seal};
 
 /// Where a WebSocket is opened.
 pub(super) const PATH: &str = "/backend-api/codex/responses";
@@ -31,11 +33,12 @@ pub(super) fn upgrade(script: &Arc<Script>, request: Request<Incoming>) -> Respo
     let Some(accepted) = key.and_then(|key| key.to_str().ok()).map(accept) else {
         return invalid("this is no handshake of a WebSocket");
     };
+    let is_deflated = is_offered(request.headers());
     let (own, tasks) = (Arc::clone(script), script.tasks.clone());
     tasks.spawn(async move {
         // A client that goes before the upgrade has asked for nothing.
         if let Ok(upgraded) = hyper::upgrade::on(request).await {
-            let socket = Socket::new(upgraded, Role::Server).await;
+            let socket = Socket::new(TokioIo::new(upgraded), Role::Server, is_deflated);
             Conversation {
                 script: own,
                 socket,
@@ -54,6 +57,9 @@ pub(super) fn upgrade(script: &Arc<Script>, request: Request<Incoming>) -> Respo
     ] {
         set(&mut response, name, value);
     }
+    if is_deflated {
+        set(&mut response, header::SEC_WEBSOCKET_EXTENSIONS, AGREED);
+    }
     limits(&mut response);
     response
 }
@@ -61,7 +67,7 @@ pub(super) fn upgrade(script: &Arc<Script>, request: Request<Incoming>) -> Respo
 /// An open socket, and what was said over it.
 struct Conversation {
     script: Arc<Script>,
-    socket: Socket,
+    socket: Socket<TokioIo<Upgraded>>,
     history: Vec<Value>,
 }
 

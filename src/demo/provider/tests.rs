@@ -2,14 +2,21 @@ use std::io::Read;
 use std::net::Ipv4Addr;
 
 use flate2::read::GzDecoder;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::plan::{Plan, Refusal};
 use super::stream::{Piece, Shape, refusal, sse, unary};
 use super::*;
+use crate::demo::pki::crypto;
 use crate::demo::usage::UsageMetadata;
+use crate::demo::websocket::{OFFER, Role, Socket, is_sealed, key};
 
 const SHAPE: Shape<'_> = Shape {
     model: "m",
@@ -200,6 +207,65 @@ async fn the_truth_can_be_read_from_outside() {
     let tally: Tally = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
     assert_eq!(tally, provider.truth());
     assert_eq!(tally.models["m"].tokens.thinking, 42);
+    shutdown.cancel();
+    tracker.close();
+    tracker.wait().await;
+}
+
+/// A TLS connection to the provider, as Codex opens one.
+async fn connect(provider: &Provider) -> TlsStream<TcpStream> {
+    let root = CertificateDer::from_pem_slice(provider.root_pem().as_bytes()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(root).unwrap();
+    let config = ClientConfig::builder_with_provider(crypto())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let tcp = TcpStream::connect(provider.addr).await.unwrap();
+    let host = CHATGPT_HOST.try_into().unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    connector.connect(host, tcp).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_socket_is_compressed_where_the_client_offers_it() {
+    let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let provider = Provider::start(ProviderOptions::default(), any, &tracker, &shutdown)
+        .await
+        .unwrap();
+    let path = responses::PATH;
+    for is_offered in [true, false] {
+        let offer = match is_offered {
+            true => format!("Sec-WebSocket-Extensions: {OFFER}\r\n"),
+            false => String::new(),
+        };
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {CHATGPT_HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {}\r\n{offer}\r\n",
+            key(1)
+        );
+        let mut tls = connect(&provider).await;
+        tls.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(tls.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 101 "), "{head}");
+        let agreed = "\r\nsec-websocket-extensions: permessage-deflate\r\n";
+        assert_eq!(head.contains(agreed), is_offered, "{head}");
+
+        let mut socket = Socket::new(tls, Role::Client, is_offered);
+        let opening = serde_json::json!({"model": "m", "generate": false});
+        socket.send(opening.to_string()).await.unwrap();
+        let created = socket.next().await.unwrap().unwrap();
+        let completed = socket.next().await.unwrap().unwrap();
+        let completed = serde_json::from_str(&completed).unwrap();
+        assert!(is_sealed(&completed, &created), "{created} {completed}");
+        socket.close().await;
+    }
     shutdown.cancel();
     tracker.close();
     tracker.wait().await;

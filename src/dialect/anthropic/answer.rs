@@ -255,3 +255,47 @@ const MAX_ITERATIONS: usize = 64;
 
 /// Whether the call is paid for beyond what the subscription includes: `true` or `false`.
 pub(super) const OVERAGE_IN_USE: &str = "anthropic-ratelimit-unified-overage-in-use";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::json::PathReader;
+
+    /// Whether the turn is over after events with these data.
+    fn turn_end_of(documents: &[&str]) -> TurnEnd {
+        let mut message = Message::default();
+        for document in documents {
+            let mut reader = PathReader::new(message.paths());
+            reader.feed(document.as_bytes(), &mut |field, value| {
+                message.value(field, &value);
+            });
+            message.end_document(None);
+        }
+        message.said(SystemTime::UNIX_EPOCH).turn_end
+    }
+
+    #[test]
+    fn the_reason_to_stop_tells_whether_the_turn_is_over() {
+        for (reason, expected) in [
+            ("tool_use", TurnEnd::GoesOn),
+            // The agent sends the answer back, and the provider's own tools go on.
+            ("pause_turn", TurnEnd::GoesOn),
+            ("compaction", TurnEnd::GoesOn),
+            ("end_turn", TurnEnd::Over),
+            ("stop_sequence", TurnEnd::Over),
+            ("refusal", TurnEnd::Over),
+            ("model_context_window_exceeded", TurnEnd::Over),
+            ("max_tokens", TurnEnd::Unknown),
+            ("a later one", TurnEnd::Unknown),
+        ] {
+            let whole = format!(r#"{{"type":"message","stop_reason":"{reason}"}}"#);
+            assert_eq!(turn_end_of(&[&whole]), expected, "{reason}");
+            let delta =
+                format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"{reason}"}}}}"#);
+            let start = r#"{"type":"message_start","message":{"stop_reason":null}}"#;
+            let stop = r#"{"type":"message_stop"}"#;
+            assert_eq!(turn_end_of(&[start, &delta, stop]), expected, "{reason}");
+            assert_eq!(turn_end_of(&[start]), TurnEnd::Unknown);
+        }
+    }
+}

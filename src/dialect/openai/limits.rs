@@ -89,6 +89,8 @@ fn copilot(text: &str, window: QuotaWindow) -> Option<Limit> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::dialect::limits::shown;
 
@@ -109,6 +111,31 @@ mod tests {
         assert_eq!(of("2m59.56s"), ["Model tokens 0.75 179.56"]);
         assert_eq!(of("soon"), ["Model tokens 0.75"]);
         assert_eq!(of("-1s"), ["Model tokens 0.75"]);
+    }
+
+    #[test]
+    fn a_reset_is_counted_from_the_response() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+        for (text, milliseconds) in [
+            ("1ms", 1),
+            ("17ms", 17),
+            ("1s", 1_000),
+            ("8.64s", 8_640),
+            ("6m0s", 360_000),
+            ("1m26.4s", 86_400),
+            ("1h0m0s", 3_600_000),
+            ("24h0m1.5s", 86_401_500),
+            ("0s", 0),
+        ] {
+            for key in LIMITS.keys {
+                let expected = Some(now + Duration::from_millis(milliseconds));
+                let window = key.window;
+                assert_eq!((key.read_reset)(text, now), expected, "{window} {text}");
+            }
+        }
+        for none in ["", "soon", "-1s", "1", "s"] {
+            assert_eq!(after(none, now), None, "{none}");
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub const TLS_PROTOCOL_VERSION: &str = "tls.protocol.version";
 /// Whether an earlier session was resumed.
 pub const TLS_RESUMED: &str = "tls.resumed";
 
-/// What a call cost at list prices, in US dollars; absent where no price is known. The
+/// What a call cost, in US dollars, by [`COST_SOURCE`]; absent where no price is known. The
 /// convention has no name for it.
 pub const COST_USD: &str = "gravimeter.cost_usd";
 /// The state of the GenAI convention that the names follow, on the instrumentation scope.
@@ -73,8 +73,7 @@ pub const RATE_LIMIT_REASON: &str = "gravimeter.rate_limit.reason";
 pub const RATE_LIMIT_RESETS_AT: &str = "gravimeter.rate_limit.resets_at";
 /// How long the provider asks to wait, in seconds.
 pub const RATE_LIMIT_RETRY_AFTER: &str = "gravimeter.rate_limit.retry_after";
-/// What the calls of a run cost at list prices, in US dollars; absent where that of one is not
-/// known.
+/// What the calls of a run cost, in US dollars; absent where that of one is not known.
 pub const RUN_COST_USD: &str = "gravimeter.run.cost_usd";
 /// How many calls a run has made.
 pub const RUN_CALLS: &str = "gravimeter.run.calls";
@@ -102,6 +101,10 @@ pub const SERVICE_TIER: &str = "gravimeter.service_tier";
 pub const SPEED: &str = "gravimeter.speed";
 /// Searches of the web by the provider's own tool.
 pub const WEB_SEARCHES: &str = "gravimeter.server_tools.web_searches";
+/// The rules that changed the request, in the order in which they were applied.
+pub const RULES: &str = "gravimeter.rules";
+/// The model that the agent asked for, where a rule has put another one in its place.
+pub const ASKED_MODEL: &str = "gravimeter.asked_model";
 /// [`crate::record::Quality`].
 pub const USAGE_QUALITY: &str = "gravimeter.usage.quality";
 

@@ -3,9 +3,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use crate::export::tests::kit::{call, id, rate_limited, run};
 use crate::record::{
-    AgentName, Call, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod, Cost, Handshake,
-    Label as _, Modality, ModalitySplits, Model, Operation, Outcome, Phase, Quality, RateLimit,
-    RateLimitReason, RunOutcome, Side, SplitSum, SubagentRun, TlsVersion, TokenKind, TokenUsage,
+    AgentName, AppliedRules, Call, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod,
+    Cost, Handshake, Label as _, Modality, ModalitySplits, Model, Operation, Outcome, Phase,
+    ProviderTime, Quality, RateLimit, RateLimitReason, Reported, RunOutcome, ServerTools,
+    ServiceTier, Side, Speed, SplitSum, SubagentRun, TlsVersion, TokenKind, TokenUsage,
     TraceContext, TraceParent,
 };
 
@@ -71,6 +72,26 @@ fn text(value: &Value) -> String {
 
 fn chat(call: &Call) -> String {
     shown(&of_call(call, &place())[0])
+}
+
+#[test]
+fn the_rules_that_changed_a_request() {
+    let mut call = call("cheap");
+    assert!(!chat(&call).contains("gravimeter.rules"));
+    call.rules = AppliedRules::parse("tone+cheaper", Some(Model::from_wire("dear"))).map(Box::new);
+    let shown = chat(&call);
+    assert!(
+        shown.contains("gravimeter.rules = [\"tone\", \"cheaper\"]"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("gravimeter.asked_model = \"dear\""),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("gen_ai.request.model = \"cheap\""),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -251,6 +272,46 @@ fn a_cost_is_told_in_dollars_where_it_is_known() {
         "{shown}"
     );
     assert!(!chat(&call("m")).contains("cost"));
+}
+
+#[test]
+fn what_the_provider_reports_beside_tokens_is_told() {
+    let shown = chat(&Call {
+        cost: Some(Cost::from_nano_usd(2_000_000)),
+        reported: Reported {
+            cost: Some(Cost::from_nano_usd(2_000_000)),
+            nano_credits: Some(7),
+            service_tier: Some(ServiceTier::Flex),
+            speed: Some(Speed::Fast),
+            inference_geo: Some(id("us")),
+            server_tools: ServerTools {
+                web_searches: Some(3),
+                web_fetches: Some(9),
+            },
+            is_overage: true,
+            time: ProviderTime {
+                first_byte: Some(Duration::from_millis(620)),
+                total: Some(Duration::from_millis(4_100)),
+            },
+        },
+        ..call("m")
+    });
+    let (_, told) = shown.split_once("quality = \"exact\"\n").expect("more");
+    let own = told.lines().map(str::trim);
+    let own: Vec<_> = own.filter(|line| line.starts_with("gravimeter.")).collect();
+    let expected = [
+        "gravimeter.cost_usd = 0.002",
+        "gravimeter.cost.source = \"provider\"",
+        "gravimeter.cost.nano_credits = 7",
+        "gravimeter.service_tier = \"flex\"",
+        "gravimeter.speed = \"fast\"",
+        "gravimeter.inference_geo = \"us\"",
+        "gravimeter.server_tools.web_searches = 3",
+        "gravimeter.overage = true",
+        "gravimeter.provider.time_to_first_byte = 0.62",
+        "gravimeter.provider.time = 4.1",
+    ];
+    assert_eq!(own, expected);
 }
 
 #[test]

@@ -12,12 +12,13 @@ use super::query::UsageQuery;
 use super::usage::Usage;
 use crate::ledger::file::grouping::{By, Period};
 use crate::ledger::file::query::Found;
+use crate::ledger::file::rules::FoundRules;
 use crate::ledger::file::subagents::FoundSubagent;
 use crate::ledger::memory::models::Names;
 use crate::ledger::memory::substitutions::Substitutions;
 use crate::ledger::memory::sums::{ByModel, Served, Sums};
 use crate::ledger::memory::thread::{OTHER, Thread};
-use crate::record::{DisplayName, Id, Model, Operation, Provider};
+use crate::record::{DisplayName, Id, Model, Operation, Provider, RuleName};
 
 /// A model's group of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -68,6 +69,22 @@ pub struct SubagentGroup {
     /// What kind it is, in the agent's own word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subagent_kind: Option<Id>,
+    /// The model that most tokens went to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+    /// What people call it, where the agent told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<DisplayName>,
+    /// The calls.
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+/// A group of a report by the rules that changed requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleGroup {
+    /// Which rules, in the order in which they were applied; none is everything else.
+    pub rules: Vec<RuleName>,
     /// The model that most tokens went to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Model>,
@@ -142,6 +159,11 @@ pub struct UsageReport {
     /// Groups by session, as far as the calls are kept with their details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<BTreeMap<String, CallerGroup>>,
+    /// Groups by the rules that changed requests, as far as the calls are kept with their details.
+    /// The key has the names of the rules, joined by `+`; calls that no rule is known to have
+    /// changed stand under `none`; a rule of that name under `rule/none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<BTreeMap<String, RuleGroup>>,
     /// With groups by conversation: calls whose conversation became known only after their details
     /// had been dropped. They stay where they were counted before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,6 +196,7 @@ impl UsageReport {
             programs: None,
             repositories: None,
             sessions: None,
+            rules: None,
         }
     }
 
@@ -241,6 +264,7 @@ impl Found {
                 );
             }
             By::Provider => report.providers = Some(by_provider(&self.sums)),
+            By::Rule => report.rules = Some(by_rule(&self.rules, &self.other, names)),
             By::Subagent => {
                 report.subagents = Some(by_subagent(&self.subagents, &self.other, names));
             }
@@ -276,6 +300,32 @@ impl SubagentGroup {
     }
 }
 
+impl RuleGroup {
+    fn new(rules: &[RuleName], sums: &ByModel, names: &Names) -> Self {
+        let main = sums.main();
+        Self {
+            rules: rules.to_vec(),
+            model: main.map(|served| served.model.clone()),
+            display_name: main.and_then(|served| names.of(served)).cloned(),
+            usage: Usage::from(&sums.total()),
+        }
+    }
+}
+
+/// Groups by rules, and one of all other calls where there are any.
+fn by_rule(found: &[FoundRules], other: &ByModel, names: &Names) -> BTreeMap<String, RuleGroup> {
+    let group = |found: &FoundRules| {
+        let rules: Vec<_> = found.rules.iter().map(RuleName::as_str).collect();
+        let key = match rules.as_slice() {
+            [NONE] => format!("rule/{NONE}"),
+            rules => rules.join("+"),
+        };
+        (key, RuleGroup::new(&found.rules, &found.sums, names))
+    };
+    let rest = (!other.0.is_empty()).then(|| (NONE.to_owned(), RuleGroup::new(&[], other, names)));
+    found.iter().map(group).chain(rest).collect()
+}
+
 /// Groups by subagent, and one of all other calls where there are any. No id holds a space.
 fn by_subagent(
     found: &[FoundSubagent],
@@ -291,7 +341,7 @@ fn by_subagent(
     found.iter().map(group).chain(rest).collect()
 }
 
-/// The key of calls that no subagent is known to have made.
+/// The key of calls that no subagent is known to have made, or no rule to have changed.
 const NONE: &str = "none";
 
 /// Groups by conversation; without a thread they are all that are not kept apart. Those without

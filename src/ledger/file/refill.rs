@@ -23,7 +23,9 @@ use crate::ledger::memory::conversation::SubagentSums;
 use crate::ledger::memory::store::{Limits, Store};
 use crate::ledger::memory::sums::{ByModel, Served};
 use crate::ledger::memory::thread::Thread;
-use crate::record::{CascadeRun, Cost, Id, Label, Model, Models, TokenKind, TokenUsage};
+use crate::record::{
+    AppliedRules, CascadeRun, Cost, Id, Label, Model, Models, TokenKind, TokenUsage,
+};
 
 /// What earlier processes have left, as much as is kept in memory.
 pub(in crate::ledger) struct Past {
@@ -217,7 +219,7 @@ fn calls(connection: &Connection, limits: &Limits, models: &Models) -> rusqlite:
     let mut select = connection.prepare(&format!(
         "SELECT id, cascade, provider, operation, model, counted_as, served_model, outcome, status, quality, method, \
          started_at, duration_us, first_chunk_us, cost_nano_usd, trajectory, execution, step, request, cost_source, subagent, \
-         parent_subagent, subagent_kind, session, program, repository, branch, {tokens} FROM calls ORDER BY ended_at DESC, id DESC LIMIT ?1"
+         parent_subagent, subagent_kind, session, program, repository, branch, rules, asked_model, {tokens} FROM calls ORDER BY ended_at DESC, id DESC LIMIT ?1"
     ))?;
     let calls = select.query_map([places(limits.calls)], |row| call(row, boot, models))?;
     calls.filter_map(Result::transpose).collect()
@@ -250,7 +252,8 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         .get::<_, Option<String>>(5)?
         .map_or_else(|| model.clone(), |text| Model::from_wire(&text));
     let seconds = |micros: u64| Duration::from_micros(micros).as_secs_f64();
-    let tokens = tokens(row, 27)?;
+    let tokens = tokens(row, 29)?;
+    let rules = text(row, 27)?.and_then(|joined| AppliedRules::parse(joined, None));
     let record = CallRecord {
         number: u64::try_from(number & 0xffff_ffff).unwrap_or_default(),
         started_at: Timestamp::from_millisecond(row.get(11)?).unwrap_or_default(),
@@ -259,6 +262,8 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         provider,
         operation,
         model,
+        rules: rules.map(|rules| rules.names).unwrap_or_default(),
+        asked_model: text(row, 28)?.map(Model::from_wire),
         served_model: row
             .get::<_, Option<String>>(6)?
             .map(|text| Model::from_wire(&text)),
@@ -301,6 +306,10 @@ fn tokens(row: &Row<'_>, column: usize) -> rusqlite::Result<TokenUsage> {
         tokens[*kind] = maybe(row, column + place)?;
     }
     Ok(tokens)
+}
+
+fn text<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<&'a str>> {
+    Ok(row.get_ref(column)?.as_str_or_null()?)
 }
 
 fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Id>> {

@@ -9,7 +9,7 @@ use super::sums::Sums;
 use super::time::{after, time};
 use crate::record::{
     Call, Caller, CorrelationMethod, Cost, CostSource, Id, Model, Operation, Outcome, Provider,
-    Quality, TokenUsage,
+    Quality, RuleName, TokenUsage,
 };
 
 /// A call of a conversation.
@@ -30,6 +30,13 @@ pub struct CallRecord {
     pub operation: Operation,
     /// The requested model.
     pub model: Model,
+    /// The rules that changed its request, in the order in which they were applied. All else of the
+    /// call is of what was sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleName>,
+    /// The model that the agent asked for, where a rule has put `model` in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_model: Option<Model>,
     /// The model that answered, when the provider names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub served_model: Option<Model>,
@@ -101,7 +108,7 @@ impl From<&Call> for CallRecord {
     /// Whether the call was answered by another model is not decided here, because names of models
     /// are bounded.
     fn from(call: &Call) -> Self {
-        let ids = &call.ids;
+        let (ids, rules) = (&call.ids, call.rules.as_ref());
         Self {
             number: call.number,
             started_at: time(call.timing.started_at),
@@ -113,6 +120,8 @@ impl From<&Call> for CallRecord {
             provider: call.provider,
             operation: call.operation,
             model: call.model.clone(),
+            rules: rules.map(|rules| rules.names.clone()).unwrap_or_default(),
+            asked_model: rules.and_then(|rules| rules.asked_model.clone()),
             served_model: call.served_model.clone(),
             substituted_by: None,
             outcome: call.outcome,

@@ -89,6 +89,13 @@ fn samples() -> Vec<(Vec<&'static str>, Vec<u8>, Vec<u8>)> {
         ),
         (vec!["br"], BROTLI.to_vec(), BROTLI_PLAIN.to_vec()),
         (vec!["gzip", "zstd"], zstd(&gzip(&plain)), plain.clone()),
+        (
+            vec!["zstd", "gzip"],
+            gzip(&[zstd(&plain), zstd(b"tail")].concat()),
+            [&plain[..], b"tail"].concat(),
+        ),
+        (vec!["deflate", "gzip"], gzip(&zlib(&plain)), plain.clone()),
+        (vec!["br", "gzip"], gzip(BROTLI), BROTLI_PLAIN.to_vec()),
         (vec!["gzip", "identity", "gzip"], gzip(&gzip(&plain)), plain),
     ]
 }
@@ -495,6 +502,81 @@ fn the_end_of_the_data_is_found_wherever_the_window_ends() {
                 );
             }
         }
+    }
+}
+
+/// A window that is full with the last byte of the data leaves nothing but the mark of the end, which
+/// may stand in bits of a byte that has been read already: it is found without input or output.
+#[test]
+fn the_end_of_the_data_is_found_where_it_takes_no_byte() {
+    for tail in 0..16 {
+        let mut plain = dense((32 << 10) - tail);
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+        let mut raw = DeflateEncoder::new(Vec::new(), Compression::default());
+        // A last block so short that its codes are the fixed ones: 8 bits for a letter, 9 for these,
+        // and 7 for the end.
+        let last: Vec<u8> = (0..tail).map(|n| 0xff - 7 * n as u8).collect();
+        for part in [plain.as_slice(), &last] {
+            gzip.write_all(part).unwrap();
+            gzip.flush().unwrap();
+            zlib.write_all(part).unwrap();
+            raw.write_all(part).unwrap();
+            zlib.flush().unwrap();
+            raw.flush().unwrap();
+        }
+        plain.extend(&last);
+        for (codings, coded) in [
+            (vec!["gzip"], gzip.finish().unwrap()),
+            (vec!["deflate"], zlib.finish().unwrap()),
+            (vec!["deflate"], raw.finish().unwrap()),
+        ] {
+            for size in [1, 7, coded.len()] {
+                assert!(
+                    steps(&codings, &coded, size).concat() == plain,
+                    "{codings:?} with a tail of {tail} by {size}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_without_input_changes_nothing() {
+    for (codings, coded, plain) in samples() {
+        let pieces = coded.chunks(1).flat_map(|byte| [&b""[..], byte, b""]);
+        assert_eq!(decode(&codings, pieces), (plain, true, None), "{codings:?}");
+    }
+}
+
+/// The header of a member is no data yet, also where the coding around it has nothing more to give.
+#[test]
+fn no_window_is_taken_for_a_header_alone() {
+    const HEADER_BYTES: usize = 10;
+    let inner = gzip(b"hello");
+    let (header, data) = inner.split_at(HEADER_BYTES);
+    let mut outer = ::zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    let [coded_header, coded_data] = [header, data].map(|part| outer.flushed(part));
+    for (codings, header, data) in [
+        (&["gzip"][..], header, data),
+        (&["gzip", "zstd"], &coded_header, &coded_data),
+    ] {
+        let least = |pieces: &[&[u8]]| {
+            let is_enough = |budget: &usize| {
+                let names: Vec<String> = codings.iter().map(|name| (*name).to_owned()).collect();
+                let mut decoder = Decoder::new(&names, &Memory::new(*budget)).unwrap();
+                pieces
+                    .iter()
+                    .all(|piece| decoder.feed(piece, &mut |_| {}).is_ok())
+            };
+            let mut budgets = (0..=BUDGET).step_by(1 << 10);
+            budgets.find(is_enough).expect("a budget that is enough")
+        };
+        let [head_alone, all] = [least(&[header, b""]), least(&[header, data])];
+        assert!(
+            all - head_alone >= super::codec::INFLATE_BYTES,
+            "{codings:?}: {head_alone} and {all} bytes"
+        );
     }
 }
 

@@ -167,3 +167,48 @@ impl FrameReader {
 
 /// The most that is unmasked at once.
 const MAX_PIECE: usize = 4 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The payload of a masked frame, read in pieces of `size` of which `unread` bytes come again.
+    fn read(frame: &[u8], size: usize, unread: usize) -> Vec<u8> {
+        let mut reader = FrameReader::default();
+        let (mut rest, mut payload) = (frame, Vec::new());
+        let mut is_second_time = false;
+        while !rest.is_empty() {
+            let given = &rest[..size.min(rest.len())];
+            let mut left = given;
+            let part = reader.next(&mut left).unwrap();
+            let mut taken = given.len() - left.len();
+            if let Some(Part::Payload(piece)) = part {
+                let back = match is_second_time {
+                    true => 0,
+                    false => unread.min(piece.len()),
+                };
+                payload.extend_from_slice(&piece[..piece.len() - back]);
+                reader.give_back(back);
+                taken -= back;
+                is_second_time = !is_second_time;
+            }
+            rest = &rest[taken..];
+        }
+        assert_eq!(reader.next(&mut rest), Ok(Some(Part::End)));
+        payload
+    }
+
+    #[test]
+    fn the_mask_goes_on_where_it_was_whatever_comes_again() {
+        let plain: Vec<u8> = (0..100).collect();
+        let mask = [0x12, 0x34, 0x56, 0x78];
+        let masked = plain.iter().zip(mask.iter().cycle());
+        let masked = masked.map(|(byte, mask)| byte ^ mask).collect();
+        let frame = [vec![0x82, 0x80 | 100], mask.to_vec(), masked].concat();
+        for size in (1..12).chain([frame.len()]) {
+            for unread in 0..=size {
+                assert_eq!(read(&frame, size, unread), plain, "{unread} of {size}");
+            }
+        }
+    }
+}

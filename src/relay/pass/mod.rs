@@ -6,7 +6,7 @@
 //! other connections go on, and has a time limit.
 
 mod allowance;
-mod tap;
+pub(super) mod tap;
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};

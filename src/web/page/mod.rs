@@ -26,6 +26,7 @@ mod chart;
 mod empty;
 mod lights;
 mod quotas;
+mod rules;
 mod unread;
 
 pub(super) async fn page(State(web): State<Arc<Web>>) -> Result<Response, ApiError> {
@@ -73,6 +74,7 @@ pub(super) fn sections(web: &Web) -> Result<Vec<(&'static str, String)>, fmt::Er
         }),
         ("calls", calls::table),
         ("quotas", quotas::bars),
+        ("rules", rules::list),
         ("lights", lights::lights),
         ("unread", unread::list),
     ];

@@ -2,6 +2,7 @@
 //! ledger, also after a kill; and who is to be told is told.
 
 mod alertmanager;
+mod forwarded;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Command;
+use tokio::task::JoinSet;
 
 use crate::kit::agent::Agent;
 use crate::kit::binary::{Binary, PROGRAM, until};
@@ -195,6 +198,20 @@ async fn a_model_is_stopped_once_a_call_has_shown_it() {
     binary.stop().await;
 }
 
+/// Answers every request of a connection, and counts them.
+async fn serve(upstream: Arc<Upstream>, tcp: TcpStream, answered: Arc<AtomicU64>) {
+    let Ok(mut tls) = upstream.provider.handshake(tcp).await else {
+        return;
+    };
+    let mut request = vec![0; REQUEST.len()];
+    while tls.read_exact(&mut request).await.is_ok() {
+        assert_eq!(request, REQUEST);
+        answered.fetch_add(1, Ordering::Relaxed);
+        tls.write_all(ANSWER).await.expect("an agent");
+        tls.flush().await.expect("an agent");
+    }
+}
+
 /// A hundred agents that call one after the other: what is spent exceeds the limit by no more than
 /// what was in flight, no call is cut off, and both sides have counted the same.
 #[tokio::test]
@@ -209,24 +226,14 @@ async fn a_hundred_parallel_callers_overshoot_by_what_was_in_flight() {
         AtomicU64::new(0),
         AtomicU64::new(0),
     );
-    let provider = tokio::spawn({
+    let mut provider = JoinSet::new();
+    provider.spawn({
         let (upstream, answered) = (Arc::clone(&upstream), Arc::clone(&answered));
         async move {
+            let mut connections = JoinSet::new();
             loop {
                 let tcp = upstream.provider.accept_tcp().await;
-                let (upstream, answered) = (Arc::clone(&upstream), Arc::clone(&answered));
-                tokio::spawn(async move {
-                    let Ok(mut tls) = upstream.provider.handshake(tcp).await else {
-                        return;
-                    };
-                    let mut request = vec![0; REQUEST.len()];
-                    while tls.read_exact(&mut request).await.is_ok() {
-                        assert_eq!(request, REQUEST);
-                        answered.fetch_add(1, Ordering::Relaxed);
-                        tls.write_all(ANSWER).await.expect("an agent");
-                        tls.flush().await.expect("an agent");
-                    }
-                });
+                connections.spawn(serve(Arc::clone(&upstream), tcp, Arc::clone(&answered)));
             }
         }
     });
@@ -281,7 +288,7 @@ async fn a_hundred_parallel_callers_overshoot_by_what_was_in_flight() {
         (LIMIT..LIMIT + CALLERS).contains(&complete),
         "{complete} calls for a limit of {LIMIT}"
     );
-    provider.abort();
+    provider.abort_all();
     binary.stop().await;
 }
 

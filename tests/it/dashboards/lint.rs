@@ -1,8 +1,9 @@
 //! The 17 rules of Grafana's dashboard linter, and what else holds of our boards. Each rule is
 //! broken once to see that it tells.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use gravimeter::record::{Label as _, TokenKind};
 use serde_json::{Value, json};
 
 use super::expression::{RANGE, RATE_INTERVAL, Selector, selectors};
@@ -563,4 +564,50 @@ fn boards_ask_for_what_is_documented_and_show_all_of_it() {
         .collect();
     assert!(missing.is_empty(), "on no board: {missing:?}");
     assert_eq!(with_exemplars, TRACED.map(str::to_owned).into());
+}
+
+/// The colours that a panel fixes, by the name of the series.
+fn fixed_colors(panel: &Value) -> BTreeMap<&str, &str> {
+    let overrides = list(&panel["fieldConfig"]["overrides"]).iter();
+    let by_name = overrides.filter(|one| one["matcher"]["id"] == "byName");
+    let colors = by_name.flat_map(|one| {
+        let properties = list(&one["properties"]).iter();
+        let colors = properties.filter(|property| property["id"] == "color");
+        colors.map(|color| {
+            (
+                text(&one["matcher"]["options"]),
+                text(&color["value"]["fixedColor"]),
+            )
+        })
+    });
+    colors.collect()
+}
+
+#[test]
+fn a_kind_of_token_has_the_same_colour_on_every_board_and_no_other_kind_has_it() {
+    let own = TokenKind::ALL.iter().map(|kind| kind.as_str());
+    let kinds: BTreeSet<&str> = TokenKind::public_names().chain(own).collect();
+    assert!(kinds.contains("cache_write") && kinds.contains("cache_write_1h"));
+    let boards = boards();
+    let all = boards.iter().flat_map(|board| panels(&board.json));
+    let by_kind: Vec<_> = all
+        .filter(|panel| {
+            let targets = list(&panel["targets"]).iter();
+            let mut legends = targets.map(|target| text(&target["legendFormat"]));
+            legends.any(|legend| legend == "{{kind}}")
+        })
+        .collect();
+    assert!(by_kind.len() >= 2);
+    let mut kinds_of = BTreeMap::<&str, BTreeSet<&str>>::new();
+    for panel in by_kind {
+        let colors = fixed_colors(panel);
+        for kind in &kinds {
+            let color = colors.get(kind);
+            let color = color.unwrap_or_else(|| panic!("{}: {kind}", panel["title"]));
+            kinds_of.entry(color).or_default().insert(kind);
+        }
+    }
+    let shared: Vec<_> = kinds_of.iter().filter(|(_, of)| of.len() > 1).collect();
+    assert!(shared.is_empty(), "{shared:?}");
+    assert_eq!(kinds_of.len(), kinds.len(), "{kinds_of:?}");
 }

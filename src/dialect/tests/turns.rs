@@ -1,12 +1,12 @@
-//! How many calls of tools an answer asks its agent for.
+//! What answers say of their agent's turn: how many tools it is to call, and whether it goes on.
 
 use std::sync::Arc;
 
 use super::*;
-use crate::record::Fact;
+use crate::record::{Fact, Turn, TurnEnd};
 
-/// What an answer with these documents asks for, as events or as a single document.
-fn tool_calls(path: &str, documents: &[&str]) -> u32 {
+/// What an answer with these documents says, as events or as a single document.
+fn turn(path: &str, documents: &[&str]) -> Turn {
     let facts = Arc::new(Facts::default());
     let observers = Observers {
         record: Arc::clone(&facts) as Arc<dyn Record>,
@@ -38,7 +38,11 @@ fn tool_calls(path: &str, documents: &[&str]) -> u32 {
         Fact::Call(call) => Some(call),
         _ => None,
     });
-    call.expect("a call").turn.tool_calls
+    call.expect("a call").turn
+}
+
+fn tool_calls(path: &str, documents: &[&str]) -> u32 {
+    turn(path, documents).tool_calls
 }
 
 const BASH: &str = r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"Bash","input":{}}}"#;
@@ -80,4 +84,30 @@ fn items_of_a_response_ask_for_tools_however_often_they_are_shown() {
     assert_eq!(of(&[&search, &last("")]), 0, "the provider searches itself");
     let whole = format!(r#"{{"object":"response","status":"completed","output":[{all}]}}"#);
     assert_eq!(of(&[&whole]), 2);
+}
+
+#[test]
+fn a_response_may_say_itself_that_the_turn_goes_on() {
+    let created = r#"{"type":"response.created","response":{"status":"in_progress"}}"#;
+    let message = r#"{"type":"message"}"#;
+    for (status, end_turn, items, expected) in [
+        ("completed", "false", message, TurnEnd::GoesOn),
+        ("completed", "true", message, TurnEnd::Over),
+        ("completed", "null", message, TurnEnd::Over),
+        (
+            "completed",
+            "true",
+            r#"{"type":"function_call"}"#,
+            TurnEnd::GoesOn,
+        ),
+        ("incomplete", "false", message, TurnEnd::Unknown),
+    ] {
+        let response =
+            format!(r#"{{"status":"{status}","end_turn":{end_turn},"output":[{items}]}}"#);
+        let last = format!(r#"{{"type":"response.{status}","response":{response}}}"#);
+        for documents in [&[created, &last][..], &[&response]] {
+            let end = turn("/v1/responses", documents).end;
+            assert_eq!(end, expected, "{documents:?}");
+        }
+    }
 }
