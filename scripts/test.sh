@@ -143,4 +143,5 @@ timeout --kill-after=10 600 cargo test --locked --quiet --bench bench -- peers -
 if [ "$SOAK" = yes ]; then
   say "soak"
   cargo test --locked --test it soak:: -- --ignored --nocapture --test-threads 1
+  cargo test --locked --test netns soak:: -- --ignored --nocapture --test-threads 1
 fi

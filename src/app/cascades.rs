@@ -3,13 +3,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
@@ -17,9 +16,8 @@ use super::Tasks;
 use crate::capture::namespace::LoopbackDialer;
 use crate::cascade::client::{Endpoint, RpcError, Token, probe};
 use crate::cascade::correlate::Correlator;
-use crate::cascade::{Mode, follow};
-use crate::config::Config;
-use crate::launch::find::{Candidate, Search, StartedBy, own_network};
+use crate::cascade::{Config, Mode, follow};
+use crate::launch::find::{CaFolders, Candidate, Search, StartedBy, own_network};
 use crate::launch::{AgentState, Announcement};
 
 /// Where the agent that is followed listens, while there is one.
@@ -36,12 +34,14 @@ pub struct ServerSearch {
 }
 
 impl ServerSearch {
-    /// Any one of our own user on this machine.
-    fn on_machine(discovery_folders: Vec<PathBuf>) -> Self {
+    /// Any one of our own user on this machine, but for those that know the CA by files in the
+    /// folders `except`: they are followed in their sessions.
+    pub(super) fn on_machine(discovery_folders: Vec<PathBuf>, except: CaFolders) -> Self {
         Self {
             processes: Search {
                 discovery_folders,
                 started_by: None,
+                except,
             },
             namespace: None,
             pause: BETWEEN_SEARCHES,
@@ -66,15 +66,28 @@ impl ServerSearch {
             processes: Search {
                 discovery_folders,
                 started_by: Some(StartedBy { ca_folder, network }),
+                except: CaFolders::default(),
             },
             namespace,
             pause: BETWEEN_SEARCHES_IN_RUN,
         })
     }
+
+    /// The folder of the CA files that the program's environment names, where it is one that a
+    /// program starts.
+    pub(super) fn ca_folder(&self) -> Option<&Path> {
+        let started_by = self.processes.started_by.as_ref();
+        started_by.map(|program| &*program.ca_folder)
+    }
+
+    /// What opens connections in the program's network namespace, where it has one of its own.
+    pub(super) fn namespace(&self) -> Option<&LoopbackDialer> {
+        self.namespace.as_ref()
+    }
 }
 
-/// Starts following, by tasks of `tasks`; `agent` is the state of the supervised agent, where there
-/// is one. Returns who is followed.
+/// Starts following, by tasks of `tasks`; `agent` is the state of the supervised agent, and `search`
+/// how another one is found, where there is one. Returns who is followed.
 pub(super) fn start(
     config: &Config,
     agent: Option<watch::Receiver<AgentState>>,
@@ -85,7 +98,7 @@ pub(super) fn start(
     let endpoints = endpoints(config, agent, search, tasks)?;
     let followed = endpoints.clone();
     tasks.spawn(follow::run(
-        config.cascade.follow.clone(),
+        config.follow.clone(),
         endpoints,
         Arc::clone(correlator),
         tasks.tracker().clone(),
@@ -96,12 +109,11 @@ pub(super) fn start(
 
 /// What is configured wins over what is started, and that over what is found.
 fn endpoints(
-    config: &Config,
+    cascade: &Config,
     agent: Option<watch::Receiver<AgentState>>,
     search: Option<ServerSearch>,
     tasks: &Tasks,
 ) -> Option<Endpoints> {
-    let cascade = &config.cascade;
     if cascade.mode == Mode::Off {
         return None;
     }
@@ -109,8 +121,7 @@ fn endpoints(
         return Some(watch::channel(cascade.endpoint.clone()).1);
     }
     let (sender, endpoints) = watch::channel(None);
-    let on_machine = || ServerSearch::on_machine(config.discovery_folders.clone());
-    match (agent, search.or_else(|| cascade.attach.then(on_machine))) {
+    match (agent, search) {
         (Some(agent), _) => tasks.spawn(announced(agent, cascade.token.clone(), sender)),
         (None, Some(search)) => {
             let searcher = Searcher {
@@ -118,7 +129,11 @@ fn endpoints(
                 token: cascade.token.clone(),
                 tasks: tasks.tracker().clone(),
             };
-            tasks.spawn(searcher.run(sender, tasks.stopping().clone()));
+            let stopping = tasks.stopping().clone();
+            tasks.spawn(async move {
+                // A look that is cut off leaves nothing behind.
+                stopping.run_until_cancelled(searcher.run(sender)).await;
+            });
         }
         (None, None) => return None,
     }
@@ -176,8 +191,8 @@ struct Found {
 }
 
 impl Searcher {
-    /// Names one for as long as it runs, or until a better one appears.
-    async fn run(self, sender: watch::Sender<Option<Endpoint>>, stopping: CancellationToken) {
+    /// Names one for as long as it runs, or until a better one appears. Never returns.
+    async fn run(self, sender: watch::Sender<Option<Endpoint>>) {
         let mut known: Option<Found> = None;
         loop {
             let mut candidates = self.candidates().await;
@@ -198,10 +213,7 @@ impl Searcher {
                 sender.send_replace(Some(found.endpoint.clone()));
                 known = Some(found);
             }
-            let pause = stopping.run_until_cancelled(sleep(self.search.pause));
-            if pause.await.is_none() {
-                return;
-            }
+            sleep(self.search.pause).await;
         }
     }
 

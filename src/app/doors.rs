@@ -146,7 +146,8 @@ impl Doors {
                 port: config.redirect.port,
             });
         }
-        if bound.is_empty() {
+        // Where no redirect is expected, nobody could use the port.
+        if bound.is_empty() && config.redirect.rules.are_needed() {
             // Without IPv6 in the kernel there is nothing to arrive there.
             let wanted = config
                 .capture

@@ -21,6 +21,7 @@ mod rules;
 mod run;
 mod running;
 mod signals;
+mod sinks;
 mod surroundings;
 mod tasks;
 mod traffic;
@@ -226,10 +227,16 @@ impl App {
             Arc::clone(&views.correlator),
             running.exporter.stopping().clone(),
         ));
+        let on_machine = || {
+            let (folders, except) = (config.discovery_folders.clone(), parts.ca_folders.clone());
+            ServerSearch::on_machine(folders, except)
+        };
         let followed = cascades::start(
-            &config,
+            &config.cascade,
             agent,
-            surroundings.followed,
+            surroundings
+                .followed
+                .or_else(|| config.cascade.attach.then(on_machine)),
             &running.agent,
             &views.correlator,
         );

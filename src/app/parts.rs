@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::sinks::Sinks;
 use super::trust::Trust;
 use super::views::Views;
 use super::{Traffic, process};
@@ -16,12 +17,13 @@ use crate::budget::{BudgetStatus, Budgets};
 use crate::capture::listener::Slots;
 use crate::capture::peer::ProgramPattern;
 use crate::capture::{OriginalDst, Owners, Peers};
+use crate::cascade;
 use crate::config::Config;
 use crate::dialect::Observers;
+use crate::launch::find::CaFolders;
 use crate::ledger::Ledger;
 use crate::observe::memory::Memory;
-use crate::pricing::{Priced, Prices};
-use crate::record::{Fact, FanOut, Models, Named, Record, Sink};
+use crate::record::Record;
 use crate::relay::{self, Untrusting};
 use crate::rules::Rules;
 use crate::summary::Recorded;
@@ -44,9 +46,14 @@ pub(super) struct TrafficParts {
     /// The rules that hold now.
     pub(super) rules: watch::Receiver<Arc<Rules>>,
     pub(super) record: Arc<dyn Record>,
-    pub(super) models: Arc<Models>,
-    pub(super) prices: Arc<Prices>,
     pub(super) budgets: Option<Arc<Budgets>>,
+    pub(super) sinks: Arc<Sinks>,
+    /// How the language server that a session starts is followed.
+    pub(super) cascade: cascade::Config,
+    /// Where language servers leave their discovery files.
+    pub(super) discovery_folders: Vec<PathBuf>,
+    /// Of the sessions that are observed, whose language servers are nobody else's to follow.
+    pub(super) ca_folders: CaFolders,
     pub(super) ledger: Arc<Ledger>,
     /// The ledger's file, where there shall be one.
     pub(super) ledger_path: Option<PathBuf>,
@@ -59,8 +66,8 @@ pub(super) struct SessionTraffic {
     pub(super) owner: u32,
     pub(super) programs: Vec<ProgramPattern>,
     pub(super) untrusting: Untrusting,
-    /// Takes the session's facts, beside all other views.
-    pub(super) sink: Arc<dyn Sink>,
+    /// Where its facts are stated.
+    pub(super) record: Arc<dyn Record>,
 }
 
 impl TrafficParts {
@@ -88,9 +95,16 @@ impl TrafficParts {
             memory: Memory::new(config.observe.max_memory),
             rules: views.rules.subscribe(),
             record: Arc::clone(&views.record),
-            models: Arc::clone(&views.models),
-            prices: Arc::clone(&config.prices),
             budgets: views.budgets.clone(),
+            sinks: Arc::clone(&views.sinks),
+            cascade: cascade::Config {
+                // Both are of the service's own agent.
+                endpoint: None,
+                token: None,
+                ..config.cascade.clone()
+            },
+            discovery_folders: config.discovery_folders.clone(),
+            ca_folders: CaFolders::default(),
             ledger: Arc::clone(&views.ledger),
             ledger_path: config.ledger.enabled.then(|| config.ledger_path()),
         }
@@ -122,11 +136,8 @@ impl TrafficParts {
             untrusting: session.untrusting,
             ..self.relay.clone()
         };
-        let own = Arc::new(FanOut(vec![session.sink]));
-        let priced = Arc::new(Priced::new(Arc::clone(&self.prices), own));
-        let own = Named::new(Arc::clone(&self.models), priced);
-        let record = Arc::new(Both(Arc::new(own), Arc::clone(&self.record)));
-        self.traffic_with(relay, Owners::new([session.owner]), session.peers, record)
+        let owners = Owners::new([session.owner]);
+        self.traffic_with(relay, owners, session.peers, session.record)
     }
 
     fn traffic_with(
@@ -170,19 +181,10 @@ impl TrafficParts {
 /// Where a ledger keeps its calls; `path` is its file, where it shall have one.
 pub(super) fn recorded(ledger: &Ledger, path: Option<PathBuf>) -> Recorded {
     match (ledger.unavailable(), path) {
-        (Some(why), _) => Recorded::Nowhere(why.to_owned()),
+        (Some(file), Some(path)) if file.is_awaited => Recorded::Later(path),
+        (Some(file), _) => Recorded::Nowhere(file.why),
         (None, None) => Recorded::Nowhere("ledger.enabled is false".to_owned()),
         (None, Some(path)) => Recorded::File(path),
-    }
-}
-
-/// States every fact at two places.
-struct Both(Arc<dyn Record>, Arc<dyn Record>);
-
-impl Record for Both {
-    fn record(&self, fact: Fact) {
-        self.0.record(fact.clone());
-        self.1.record(fact);
     }
 }
 

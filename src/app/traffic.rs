@@ -16,8 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::budget::Budgets;
 use crate::capture::listener::{self, Accept, Doors, Slots};
-use crate::capture::listener::{self, Doors, Slots};
-use crate::capture::{Door, Gate, LoopGuard, OriginalDst, Owners, Peers};
+use crate::capture::{Door, Gate, Lingering, LoopGuard, OriginalDst, Owners, Peers};
 use crate::observe::OpenObserver;
 use crate::record::Record;
 use crate::relay::{self, Rejections, Relay, Shutdown};
@@ -84,6 +83,7 @@ impl Traffic {
             original_dst: self.original_dst,
             peers: self.peers,
             connect_request: self.connect_request,
+            lingering: Lingering::default(),
             record: self.record,
         };
         let doors = Arc::new(Doors {

@@ -13,14 +13,14 @@ use crate::export::diagnostics::Diagnostics;
 use crate::export::otlp::{Exporter, Pusher, Resource};
 use crate::export::traces::Traces;
 use crate::ledger::Ledger;
-use crate::pricing::Priced;
-use crate::record::{FanOut, Models, Named, Record, Sink};
+use crate::record::{Models, Record, Sink};
 use crate::rules::Rules;
 use crate::web::access::Access;
 use crate::web::{Condition, Live, Readiness, Web};
 
 use super::budgets;
-use super::request_rules::{DryRuns, RuleLog};
+use super::request_rules::RuleLog;
+use super::sinks::Sinks;
 use super::unread::UnreadLog;
 use crate::budget::Budgets;
 
@@ -30,14 +30,14 @@ pub(super) struct Views {
     pub(super) record: Arc<dyn Record>,
     /// The same, for who follows the agent.
     pub(super) correlator: Arc<Correlator>,
+    /// Where all facts end.
+    pub(super) sinks: Arc<Sinks>,
     /// What takes spans to the collector, where there is one.
     pub(super) spans: Option<Exporter>,
     /// What pushes metrics to the collector, where anything does.
     pub(super) pusher: Option<Pusher>,
     /// The rules that change requests.
     pub(super) rules: watch::Sender<Arc<Rules>>,
-    /// The names under which models are counted.
-    pub(super) models: Arc<Models>,
     /// How much of each budget is spent; `None` where there are none.
     pub(super) budgets: Option<Arc<Budgets>>,
     /// What answers `/v1/usage`.
@@ -106,25 +106,22 @@ impl Views {
         if let Some(budgets) = &budgets {
             web.show_budgets(Arc::clone(budgets));
         }
-        let correlator = Correlator::new(Arc::new(FanOut(sinks)));
-        let correlator = Arc::new(match spans {
-            Some(_) => correlator.tracing(config.otlp.sampling),
-            None => correlator,
-        });
-        let priced = Arc::new(Priced::new(
-            Arc::clone(&config.prices),
-            Arc::clone(&correlator) as _,
-        ));
         let (rules, rules_now) = watch::channel(Arc::clone(&config.rules));
-        let dry_runs = Arc::new(DryRuns::new(rules_now, priced));
-        let record = Arc::new(Named::new(Arc::clone(&models), dry_runs));
+        let sinks = Arc::new(Sinks {
+            all: sinks,
+            rules: rules_now,
+            sampling: spans.is_some().then_some(config.otlp.sampling),
+            models,
+            prices: Arc::clone(&config.prices),
+        });
+        let correlator = sinks.correlator(None);
         Self {
-            record,
+            record: sinks.record_through(&correlator),
             correlator,
+            sinks,
             spans,
             pusher,
             rules,
-            models,
             budgets,
             ledger,
             readiness,

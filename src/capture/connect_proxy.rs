@@ -8,9 +8,15 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use super::{Destination, LoopGuard, Owners};
 use crate::record::{Host, RefuseReason};
@@ -80,8 +86,20 @@ impl ConnectError {
     }
 }
 
+/// Refused connections whose clients may not have read the answer yet. They are kept open for a
+/// moment, a limited number of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Lingering(Arc<Semaphore>);
+
+impl Default for Lingering {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_LINGERING)))
+    }
+}
+
 /// Reads one CONNECT request and answers it, unless it comes from a user whom `owners` does not
-/// have. The caller sets the limit in time.
+/// have. The caller sets the limit in time. The connection of such a user may outlast this, by a
+/// task of `tasks`.
 ///
 /// # Errors
 /// See [`ConnectError`]; the agent has been answered and the connection is closed.
@@ -89,10 +107,12 @@ pub(super) async fn accept(
     mut tcp: TcpStream,
     owners: &Owners,
     guard: &LoopGuard,
+    lingering: &Lingering,
+    tasks: &TaskTracker,
 ) -> Result<Requested, ConnectError> {
     if let Err(reason) = owners.check(&tcp).await {
         let error = ConnectError::NotServed(reason);
-        turn_away(tcp, &error).await;
+        turn_away(tcp, &error, lingering, tasks).await;
         return Err(error);
     }
     let requested = match read_request(&mut tcp).await {
@@ -194,13 +214,39 @@ async fn refuse(mut tcp: TcpStream, error: &ConnectError) {
     }
 }
 
-/// The same for a user who is not served: nothing is waited for, so that the connection takes no
-/// slot that others need. The request has mostly arrived by now, and is read for the reason above.
-async fn turn_away(mut tcp: TcpStream, error: &ConnectError) {
+/// The same for a user who is not served: the caller waits for nothing, so that the connection takes
+/// no slot that others need. A request that comes late is read by a task of its own, for a limited
+/// time; where there are too many of those, only what has arrived by now is read.
+async fn turn_away(
+    mut tcp: TcpStream,
+    error: &ConnectError,
+    lingering: &Lingering,
+    tasks: &TaskTracker,
+) {
     let mut dropped = [0; 1024];
     while tcp.try_read(&mut dropped).is_ok_and(|count| count > 0) {}
     // Failing to answer does not matter.
-    let _ = answer(&mut tcp, error).await;
+    if answer(&mut tcp, error).await.is_ok()
+        && let Ok(permit) = Arc::clone(&lingering.0).try_acquire_owned()
+    {
+        tasks.spawn(async move {
+            // What comes after that is reset.
+            let _ = timeout(LINGER_LIMIT, drop_request(&mut tcp)).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Reads until the client has closed, and no more than a request may have.
+async fn drop_request(tcp: &mut TcpStream) {
+    let mut dropped = [0; 1024];
+    let mut left = MAX_DROPPED;
+    while let Ok(count @ 1..) = tcp.read(&mut dropped).await {
+        left = left.saturating_sub(count);
+        if left == 0 {
+            return;
+        }
+    }
 }
 
 async fn answer(tcp: &mut TcpStream, error: &ConnectError) -> io::Result<()> {
@@ -222,6 +268,16 @@ const FIRST_READ: usize = 2 * 1024;
 /// Most bytes of a head: fields of a proxy request are few; this is room for a long token in
 /// `Proxy-Authorization`, and a limit for a flood.
 const MAX_HEAD: usize = 16 * 1024;
+
+/// Refused connections of other users that are kept open: a program of theirs asks a few times and
+/// gives up. A flood beyond it is closed at once.
+const MAX_LINGERING: usize = 64;
+
+/// How long: a client on this machine sends its request within milliseconds of connecting.
+const LINGER_LIMIT: Duration = Duration::from_secs(1);
+
+/// How much of a late request is read: the longest head, with a ClientHello behind it.
+const MAX_DROPPED: usize = 2 * MAX_HEAD;
 
 /// Most fields.
 const MAX_FIELDS: usize = 64;
@@ -275,6 +331,11 @@ mod tests {
         knock_at(Owners::new([rustix::process::geteuid().as_raw()]), request).await
     }
 
+    async fn accepted(tcp: TcpStream, owners: &Owners) -> Result<Requested, ConnectError> {
+        let (guard, tasks) = (LoopGuard::new(vec![], false), TaskTracker::new());
+        accept(tcp, owners, &guard, &Lingering::default(), &tasks).await
+    }
+
     async fn knock_at(owners: Owners, request: &[u8]) -> (String, Result<Requested, ConnectError>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut agent = TcpStream::connect(listener.local_addr().unwrap())
@@ -283,8 +344,7 @@ mod tests {
         let (tcp, _) = listener.accept().await.unwrap();
         agent.write_all(request).await.unwrap();
         agent.shutdown().await.unwrap();
-        let guard = LoopGuard::new(vec![], false);
-        let accepted = accept(tcp, &owners, &guard).await;
+        let accepted = accepted(tcp, &owners).await;
         let mut answer = String::new();
         match &accepted {
             Ok(_) => {
@@ -407,5 +467,63 @@ mod tests {
             "{answer}"
         );
         assert_eq!(accepted.unwrap_err().reason(), RefuseReason::OtherUser);
+    }
+
+    /// Closing before the request has come would answer it with a reset.
+    #[tokio::test]
+    async fn other_users_are_answered_even_if_they_ask_late() {
+        let (mut agent, lingering, tasks) = turned_away(Lingering::default()).await;
+        for _ in 0..2 {
+            // Had the first one been answered by a reset, the second one would fail.
+            let head = b"CONNECT example.com:443 HTTP/1.1\r\n\r\n";
+            agent.write_all(head).await.unwrap();
+        }
+        let mut answer = String::new();
+        agent.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+        drop(agent);
+        tasks.close();
+        tasks.wait().await;
+        assert_eq!(lingering.0.available_permits(), MAX_LINGERING);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_other_users_is_closed_at_once() {
+        let lingering = Lingering::default();
+        let all = Arc::clone(&lingering.0);
+        let _all = all
+            .acquire_many_owned(u32::try_from(MAX_LINGERING).unwrap())
+            .await
+            .unwrap();
+        let (mut agent, _, tasks) = turned_away(lingering).await;
+        assert_eq!(tasks.len(), 0);
+        let mut answer = String::new();
+        agent.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    }
+
+    /// A client of another user that has sent nothing yet when it is refused.
+    async fn turned_away(lingering: Lingering) -> (TcpStream, Lingering, TaskTracker) {
+        let owners = Owners::new([rustix::process::geteuid().as_raw() + 1]);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let agent = TcpStream::connect(address).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        let (guard, tasks) = (LoopGuard::new(vec![], false), TaskTracker::new());
+        let refused = accept(tcp, &owners, &guard, &lingering, &tasks).await;
+        assert_eq!(refused.unwrap_err().reason(), RefuseReason::OtherUser);
+        (agent, lingering, tasks)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_on_sending_or_never_leaves_is_not_waited_for() {
+        for flood in [&[][..], &[b'x'; 2 * MAX_DROPPED]] {
+            let (mut agent, lingering, tasks) = turned_away(Lingering::default()).await;
+            // It may be cut off within.
+            let _ = agent.write_all(flood).await;
+            tasks.close();
+            tasks.wait().await;
+            assert_eq!(lingering.0.available_permits(), MAX_LINGERING);
+        }
     }
 }

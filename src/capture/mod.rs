@@ -41,6 +41,8 @@ pub use original_dst::{KernelOriginalDst, OriginalDst};
 pub use owner::Owners;
 pub use peer::{PeerSearch, Peers};
 
+pub(crate) use connect_proxy::Lingering;
+
 use connect_proxy::Requested;
 use peer::Ends;
 
@@ -161,6 +163,8 @@ pub(crate) struct Gate {
     pub(crate) connect_request: Duration,
     /// Finds the programs that open connections.
     pub(crate) peers: Arc<Peers>,
+    /// Refused connections at the CONNECT proxy that are not closed yet.
+    pub(crate) lingering: Lingering,
     /// Where refusals are recorded.
     pub(crate) record: Arc<dyn Record>,
 }
@@ -234,7 +238,7 @@ impl Gate {
         tasks: &TaskTracker,
     ) -> Result<Accepted, RefuseReason> {
         let peer = self.peers.search(ends_of(&tcp).ok(), tasks);
-        let asked = connect_proxy::accept(tcp, &self.owners, &self.guard);
+        let asked = connect_proxy::accept(tcp, &self.owners, &self.guard, &self.lingering, tasks);
         let asked = asked.instrument(info_span!(target: diagnostics::TARGET, "connect request"));
         match timeout(self.connect_request, asked).await {
             Ok(Ok(Requested {

@@ -268,11 +268,9 @@ fn roots(config: &Config) -> Finding {
 }
 
 fn doors(config: &Config) -> Vec<Finding> {
-    let traffic = config
-        .capture
-        .redirect_listen
-        .iter()
-        .copied()
+    let redirected = config.capture.redirect_listen.iter().copied();
+    let traffic = redirected
+        .filter(|_| config.redirect.rules.are_needed())
         .chain(config.capture.connect_listen)
         .chain(config.capture.base_url_listen);
     let taken = |address: &SocketAddr| TcpListener::bind(address).is_err();

@@ -45,7 +45,7 @@ pub use load::{Inputs, Loaded, load};
 pub use places::Places;
 pub(crate) use raw::{Raw, RedirectRules};
 pub use rules::RuleFiles;
-pub(crate) use rules::{RuleTexts, rules_of, told as rule_mistakes};
+pub(crate) use rules::{RuleTexts, mistakes_of as rule_mistakes, rules_of};
 pub use source::{Mistake, Mistakes, Origin, Source};
 pub(crate) use texts::{example, reference};
 pub(crate) use value::budget_of_a_day;

@@ -62,12 +62,12 @@ impl RuleFiles {
     /// # Errors
     /// Everything that is wrong with them.
     pub(crate) fn read(&self, texts: &RuleTexts) -> Result<Rules, Mistakes> {
-        let rules = rules::read(&texts.0).map_err(told)?;
+        let rules = rules::read(&texts.0).map_err(mistakes_of)?;
         let foreign = rules::foreign_hosts(&rules, &self.intercepted);
         if foreign.is_empty() {
             Ok(rules)
         } else {
-            Err(told(foreign))
+            Err(mistakes_of(foreign))
         }
     }
 }
@@ -95,7 +95,7 @@ pub(crate) fn rules_of(path: &Path, intercepted: &[HostPattern]) -> Result<Rules
 }
 
 /// The rules as messages show what is wrong with them.
-pub(crate) fn told(flaws: Vec<Flaw>) -> Mistakes {
+pub(crate) fn mistakes_of(flaws: Vec<Flaw>) -> Mistakes {
     let mistake = |flaw: Flaw| {
         let source = Source::File {
             path: flaw.path.to_path_buf(),

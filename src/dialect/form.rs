@@ -30,7 +30,7 @@ pub struct RequestForm {
     /// What asks for the usage at the end of a stream, where a stream has none unless asked.
     pub stream_usage: Option<&'static str>,
     /// Writes an error as the provider does.
-    pub refuse: fn(&Refusal<'_>) -> Response<Bytes>,
+    pub refuse: fn(&RequestRefusal<'_>) -> Response<Bytes>,
 }
 
 /// Where a system prompt stands, and in which shape.
@@ -90,14 +90,14 @@ pub enum RefusalReason {
 
 /// What the agent is to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal<'a> {
+pub struct RequestRefusal<'a> {
     /// Why.
     pub reason: RefusalReason,
     /// The same in words.
     pub message: &'a str,
 }
 
-impl Refusal<'_> {
+impl RequestRefusal<'_> {
     fn status(self) -> StatusCode {
         match self.reason {
             RefusalReason::Denied => StatusCode::FORBIDDEN,
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_when_to_come_back() {
-        let refusal = Refusal {
+        let refusal = RequestRefusal {
             reason: RefusalReason::RateLimited {
                 retry_after: Some(Duration::from_millis(1200)),
             },

@@ -89,7 +89,9 @@ use request::ReadRequestBody;
 
 pub use asked::{Asked, AskedCall};
 pub use base_urls::{BASE_URL_PATHS, BaseUrlPath, BaseUrlServer};
-pub use form::{Pointers, Refusal, RefusalReason, RequestForm, SystemPrompt, ThinkingBudget};
+pub use form::{
+    Pointers, RefusalReason, RequestForm, RequestRefusal, SystemPrompt, ThinkingBudget,
+};
 pub use gemini::quota;
 pub use observer::Observers;
 pub use usual::usual_url;

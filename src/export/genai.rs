@@ -20,7 +20,8 @@ pub(super) use names::{attribute_of, metric_of};
 
 use super::gaps::GapHistograms;
 use super::series::{
-    Histograms, add, call_latency, convention_gap, declare, run_calls, run_latency,
+    Histograms, add, convention_call_latency, convention_gap, convention_run_latency, declare,
+    run_calls,
 };
 use crate::record::{
     AgentName, Call, CascadeRun, ContentChunks, Label, ModalitySplits, Model, Models, Operation,
@@ -176,13 +177,13 @@ impl GenAiMetrics {
                 registry,
                 "gen_ai_client_inference_duration_seconds",
                 "Duration of an inference (OpenTelemetry GenAI)",
-                Histograms::new_with_constructor(call_latency),
+                Histograms::new_with_constructor(convention_call_latency),
             ),
             time_to_first_chunk: declare(
                 registry,
                 "gen_ai_client_inference_time_to_first_chunk_seconds",
                 "Time to the first chunk of a streamed inference (OpenTelemetry GenAI)",
-                Histograms::new_with_constructor(call_latency),
+                Histograms::new_with_constructor(convention_call_latency),
             ),
             time_per_output_chunk: declare(
                 registry,
@@ -194,7 +195,7 @@ impl GenAiMetrics {
                 registry,
                 "gen_ai_invoke_agent_duration_seconds",
                 "Duration of a run of an agent (OpenTelemetry GenAI)",
-                Histograms::new_with_constructor(run_latency),
+                Histograms::new_with_constructor(convention_run_latency),
             ),
             inference_calls: declare(
                 registry,

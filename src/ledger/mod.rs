@@ -35,13 +35,15 @@ pub use answers::cascades::{
 pub use answers::groups::{CascadeKind, ListedGroup, Of, SubagentKind};
 pub use answers::page::{Page, UsageCursor};
 pub use answers::query::UsageQuery;
-pub use answers::report::{CascadeGroup, Group, RuleGroup, SubagentGroup, UsageReport};
+pub use answers::report::{CascadeGroup, Group, SubagentGroup, UsageReport};
+pub use answers::rules::RuleGroup;
 pub use answers::sessions::{
     SessionCursor, SessionDetails, SessionPage, SessionState, SessionUsage, SessionsQuery,
 };
 pub use answers::usage::{QualityCounts, Usage};
 pub use file::disk::Config;
 pub use file::grouping::{By, InvalidZone, Period, Zone};
+pub use file::source::Unavailable;
 pub use file::spent::SpentBy;
 pub use memory::call::CallRecord;
 pub use memory::conversation::Run;
@@ -50,14 +52,14 @@ pub use memory::store::Limits;
 
 use answers::query;
 use answers::report::{by_model, by_provider, by_thread};
-use file::disk::{Begun, Disk};
+use file::awaited::Inherited;
+use file::begin::Begun;
+use file::disk::Disk;
 use file::query::Found;
 use file::refill::Past;
 use file::rows::kind_of;
-use memory::models::{Names, Quotas};
-use memory::store::Store;
-use memory::substitutions::Substitutions;
-use memory::sums::{ByModel, Served, Sums};
+use memory::sums::Served;
+use memory::whole::InMemory;
 
 /// The query could not be answered from the file. The log says why.
 #[derive(Debug, thiserror::Error)]
@@ -70,26 +72,11 @@ pub struct QueryError(#[from] rusqlite::Error);
 /// that is not kept any more is counted as too late.
 #[derive(Debug)]
 pub struct Ledger {
-    /// When the sums begin.
-    begun: Timestamp,
-    /// Whether the sums are also of earlier processes.
-    is_resumed: bool,
     models: Arc<Models>,
     /// The file; `None` where there is not even memory for one.
     disk: Option<Disk>,
     /// Guards everything that is kept in memory: locked for one fact or one answer at a time.
     memory: Mutex<InMemory>,
-}
-
-/// Everything that answers are made of.
-#[derive(Debug)]
-struct InMemory {
-    /// Of all calls.
-    sums: ByModel,
-    substitutions: Substitutions,
-    store: Store,
-    names: Names,
-    quotas: Quotas,
 }
 
 impl Ledger {
@@ -112,7 +99,8 @@ impl Ledger {
 
     /// Opens the file at `path` and goes on from what it holds, which is also handed back. Never
     /// fails: what goes wrong, now or later, is logged and reported to `sink`, and the ledger is then kept in
-    /// memory. Blocks for as long as the disk takes.
+    /// memory; where another process has the file, until that has let it go. Blocks for as long as the
+    /// disk takes.
     #[must_use]
     pub fn open(
         config: &Config,
@@ -129,7 +117,10 @@ impl Ledger {
 
     /// Takes the newest conversations of earlier processes back into memory.
     fn refill(&self) {
-        let Some(disk) = &self.disk else { return };
+        let disk = self.disk.as_ref();
+        let Some(disk) = disk.filter(|disk| disk.began_with_file()) else {
+            return;
+        };
         let limits = self.memory().store.limits();
         match disk.read(|connection| Past::read(connection, &limits, &self.models)) {
             Ok(past) => past.put_into(&mut self.memory().store),
@@ -146,35 +137,9 @@ impl Ledger {
         models: Arc<Models>,
         limits: Limits,
     ) -> Self {
-        let mut sums = ByModel::default();
-        for group in &totals.calls {
-            sums.add(
-                &Served {
-                    model: group.model.clone(),
-                    provider: group.provider,
-                },
-                &Sums::from(group),
-            );
-        }
-        let mut substitutions = Substitutions::default();
-        for one in &totals.substitutions {
-            let served = Served {
-                model: one.model.clone(),
-                provider: one.provider,
-            };
-            substitutions.add(&served, &one.served_model, one.calls);
-        }
-        let store = Store::new(limits, sums.clone());
-        let memory = InMemory {
-            sums,
-            substitutions,
-            store,
-            names: Names::default(),
-            quotas: Quotas::default(),
-        };
+        let mut memory = InMemory::new(begun, limits);
+        memory.resume(totals, begun);
         Self {
-            begun,
-            is_resumed: !totals.calls.is_empty(),
             models,
             disk,
             memory: Mutex::new(memory),
@@ -187,12 +152,16 @@ impl Ledger {
     /// # Errors
     /// [`QueryError`] when the file cannot be read.
     pub fn query(&self, query: &UsageQuery, now: Timestamp) -> Result<UsageReport, QueryError> {
-        let is_all = query.since.is_none_or(|since| since <= self.begun)
+        let (begun, is_resumed) = {
+            let memory = self.memory();
+            (memory.begun, memory.is_resumed)
+        };
+        let is_all = query.since.is_none_or(|since| since <= begun)
             && query.until.is_none_or(|until| until > now);
         let report = match query.by {
             By::Model | By::Provider if is_all => self.grouped(query.by, now),
             // Conversations of earlier processes are in the file alone.
-            By::Cascade if is_all && !self.is_resumed => self.grouped(query.by, now),
+            By::Cascade if is_all && !is_resumed => self.grouped(query.by, now),
             _ => self.found(query, now)?,
         };
         Ok(report.cut(query.by, &query.page))
@@ -204,12 +173,15 @@ impl Ledger {
         self.grouped(By::Model, Timestamp::now())
     }
 
-    /// Why nothing is kept in the file, where it was meant to be.
+    /// Why nothing goes into the file, where it is meant to.
     #[must_use]
-    pub fn unavailable(&self) -> Option<&str> {
+    pub fn unavailable(&self) -> Option<Unavailable> {
         match &self.disk {
             Some(disk) => disk.unavailable(),
-            None => Some("there is no memory for it"),
+            None => Some(Unavailable {
+                why: "there is no memory for it".to_owned(),
+                is_awaited: false,
+            }),
         }
     }
 
@@ -271,7 +243,7 @@ impl Ledger {
 
     fn grouped(&self, by: By, now: Timestamp) -> UsageReport {
         let memory = self.memory();
-        let mut report = UsageReport::new(self.begun, now, &memory.sums.total());
+        let mut report = UsageReport::new(memory.begun, now, &memory.sums.total());
         match by {
             By::Cascade => {
                 let groups = memory.store.groups();
@@ -286,21 +258,14 @@ impl Ledger {
 
     /// Answers from the file.
     fn found(&self, query: &UsageQuery, now: Timestamp) -> Result<UsageReport, QueryError> {
-        let nothing = || {
-            Ok((
-                query::span(query, self.begun, now, i64::MIN),
-                Found::default(),
-            ))
-        };
-        let ask = |connection: &_| query::answer(connection, query, self.begun, now, &self.models);
+        let begun = self.memory().begun;
+        let nothing = || Ok((query::span(query, begun, now, i64::MIN), Found::default()));
+        let ask = |connection: &_| query::answer(connection, query, begun, now, &self.models);
         let (span, found) = self
             .disk
             .as_ref()
             .map_or_else(nothing, |disk| disk.read(ask))?;
-        let (since, until) = (
-            span.since().unwrap_or(self.begun),
-            span.until().unwrap_or(now),
-        );
+        let (since, until) = (span.since().unwrap_or(begun), span.until().unwrap_or(now));
         Ok(found.into_report(query, since, until, &self.memory().names))
     }
 
@@ -367,8 +332,17 @@ impl Ledger {
         self.models.admit(model) == *model
     }
 
+    /// What is in memory, with what has come with a file that was taken over.
     fn memory(&self) -> MutexGuard<'_, InMemory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let inherited = self.disk.as_ref().and_then(Disk::take_inherited);
+        if let Some(Inherited { begun, past }) = inherited {
+            memory.resume(&begun.totals, begun.at);
+            if let Some(past) = past {
+                past.put_into(&mut memory.store);
+            }
+        }
+        memory
     }
 }
 

@@ -64,7 +64,7 @@ label! {
         /// The body is larger than the rule reads: the request went as it was, or was refused if the
         /// rule says so.
         ///
-        /// What to do: raise the rule's `max_body`.
+        /// What to do: raise the rule's `max_body_mib`.
         TooLarge => "too_large",
         /// The request already is as the rule wants it, or has no place for what it sets.
         Unchanged => "unchanged",

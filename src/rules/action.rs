@@ -80,7 +80,7 @@ impl Action {
     /// Does it. A request that has no place for what it sets stays as it is.
     fn apply(&self, draft: &mut Draft<'_>) -> Result<(), Failure> {
         match self {
-            // Whoever asks for this has looked for it first.
+            // A rule that refuses a request is not applied to it.
             Self::Deny(_) => {}
             Self::MaxOutputTokens(most) => limit_output(draft, *most)?,
             Self::MaxThinkingTokens(most) => limit_thinking(draft, *most)?,

@@ -13,7 +13,7 @@ use super::conditions::Answer;
 use super::draft::Draft;
 use super::fields::is_signed;
 use super::{Fallback, RequestHead, Rule};
-use crate::dialect::{AskedCall, Refusal, RefusalReason};
+use crate::dialect::{AskedCall, RefusalReason, RequestRefusal};
 use crate::record::{AppliedRules, RuleName, RuleResult, RuleUse};
 
 /// What is to be done with a request.
@@ -258,7 +258,7 @@ impl Request<'_> {
 
     fn deny(&self, rule: &Rule, reason: RefusalReason, message: &str) -> Decision {
         let message = format!("refused by the rule {} of Gravimeter: {message}", rule.name);
-        let refusal = Refusal {
+        let refusal = RequestRefusal {
             reason,
             message: &message,
         };
@@ -282,7 +282,10 @@ impl Rule {
             Body::Text(_) | Body::TooLarge => Err(Obstacle {
                 result: RuleResult::TooLarge,
                 on_it: self.on_too_large,
-                reason: format!("the body has more than {} bytes (max_body)", self.max_body),
+                reason: format!(
+                    "the body has more than {} bytes (max_body_mib)",
+                    self.max_body
+                ),
             }),
             Body::Unreadable(failure) => Err(self.failed(failure)),
         }

@@ -356,4 +356,4 @@ const HOW: &str =
     "a file of rules is made of [[rule]] blocks with a name, what they match and what they do";
 
 /// What conditions look like.
-const CONDITIONS: &str = "match = { model = \"claude-opus-*\" } with host, provider, operation, model, program, repository, session, subagent or header";
+const CONDITIONS: &str = "match = { model = \"gpt-*\" } with host, provider, operation, model, program, repository, session, subagent or header";

@@ -109,8 +109,7 @@ pub(super) fn host(text: &str) -> Result<HostPattern, String> {
 
 pub(super) fn glob(text: &str) -> Result<Glob, String> {
     Glob::parse(text).ok_or_else(|| {
-        "an empty name matches nothing: leave it out, or write a name such as \"claude-*\""
-            .to_owned()
+        "an empty name matches nothing: leave it out, or write a name such as \"gpt-*\"".to_owned()
     })
 }
 

@@ -91,6 +91,8 @@ pub struct Circumstances {
 pub enum Recorded {
     /// In this file.
     File(PathBuf),
+    /// In this file as soon as the process that has it now has ended; in memory until then.
+    Later(PathBuf),
     /// Nowhere, and why.
     Nowhere(String),
 }

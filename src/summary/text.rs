@@ -303,6 +303,9 @@ fn details(circumstances: &Circumstances) -> String {
     let log = log(circumstances);
     match &circumstances.ledger {
         Recorded::File(_) => format!("`gravimeter usage`, log {log}"),
+        Recorded::Later(_) => {
+            format!("in the ledger when the other gravimeter that has it has ended; log {log}")
+        }
         Recorded::Nowhere(why) => {
             format!("not kept in the ledger ({}); log {log}", printable(why))
         }

@@ -213,7 +213,10 @@ async fn a_folder_that_cannot_be_written_and_a_file_in_use_do_not_keep_gravimete
     let upstream = Upstream::start().await;
     let first = Binary::start(&upstream.flags(&[])).await;
     let taken = first.state().join("ledger.db").display().to_string();
-    for path in ["/proc/ledger.db", &taken] {
+    for (path, said) in [
+        ("/proc/ledger.db", "kept in memory only"),
+        (&taken, "kept in memory until that one has ended"),
+    ] {
         let binary = Binary::start(&upstream.flags(&["--ledger.path", path])).await;
         assert_eq!(
             binary
@@ -221,11 +224,7 @@ async fn a_folder_that_cannot_be_written_and_a_file_in_use_do_not_keep_gravimete
                 .await,
             1
         );
-        assert!(
-            binary.log().contains("kept in memory only"),
-            "{}",
-            binary.log()
-        );
+        assert!(binary.log().contains(said), "{}", binary.log());
         let mut ends = upstream.pair(&binary).await;
         call(&mut ends).await;
         binary

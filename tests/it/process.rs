@@ -40,10 +40,11 @@ async fn an_occupied_port_is_told_with_its_key_and_exit_code_1() {
     let address = taken.local_addr().expect("bound").to_string();
     for key in ["web.listen", "capture.listen", "capture.connect_listen"] {
         let mut command = Command::new(PROGRAM);
+        // Rules of somebody else, which are not looked at.
         command.args([
             "serve",
             "--capture.redirect",
-            "off",
+            "external",
             "--log.format",
             "json",
             "--state.dir",
@@ -63,6 +64,23 @@ async fn an_occupied_port_is_told_with_its_key_and_exit_code_1() {
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains(&address) && said.contains(key), "{said}");
     }
+}
+
+/// A port that is taken does not matter to a process that has no use for it.
+#[tokio::test]
+async fn without_a_redirect_nothing_listens_for_redirected_connections() {
+    let upstream = Upstream::start().await;
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let binary = Binary::start(&upstream.flags(&["--capture.listen", &address])).await;
+    let log = binary.log();
+    let said = log.lines().find(|line| line.contains("\"listening\""));
+    let said = said.expect("where it listens");
+    assert!(
+        said.contains("\"connect\":") && !said.contains("\"redirect\":"),
+        "{said}"
+    );
+    binary.stop().await;
 }
 
 #[tokio::test]

@@ -101,7 +101,7 @@ fn write(folder: &Path, rules: &str) {
 
 async fn start(folder: TempDir, upstream: &Upstream, rules: &Path, more: &[&str]) -> Binary {
     let rules = rules.to_str().expect("UTF-8");
-    let flags = upstream.flags(&[&["--rules.folder", rules], more].concat());
+    let flags = upstream.flags(&[&["--rules.folder", rules][..], more].concat());
     Binary::with(Command::new(PROGRAM), folder, &flags).await
 }
 

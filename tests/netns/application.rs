@@ -2,12 +2,12 @@
 //! starts is reached inside, where no port of it is visible from outside.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::run::{HOME, line, nothing_is_left, on_network, report};
+use crate::run::{HOME, REPORT, line, nothing_is_left, on_network, report};
 use crate::running::{FIRST, Provider, root_file, wait_for};
 use crate::stage::{OPERATOR, PROGRAM, PROVIDER_V4, as_user, root, shell_as, text};
 
@@ -31,23 +31,75 @@ pub(crate) fn its_language_server_is_followed_from_inside() {
                 .spawn()
                 .expect("the program runs");
             wait_for("the last turn", || turns(&exporter) == USERS * MESSAGES);
-            kill_process(Pid::from_child(&run), Signal::TERM).expect("it runs");
-            let output = run.wait_with_output().expect("it ends");
-            assert!(output.status.success(), "{}", text(&output));
-
-            let outcome: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-            let server = &outcome["language_server"];
-            assert_eq!(server["broken"], 0, "{outcome}");
-            let report = report();
-            assert_eq!(report["scope"], "namespace", "{report}");
-            assert_eq!(report["conversations"], USERS, "{report}");
-            assert_eq!(sum(&report["tokens"]), received(server), "{report}");
-            // Refused at most once, because the application does not trust the CA.
-            let answers = outcome["own_answers"].as_u64().expect("a number");
-            assert!(answers >= OWN - 1, "{outcome}");
+            end(run);
             nothing_is_left();
         },
     );
+}
+
+/// The service gets the namespaces with the session, and reaches the language server inside as the
+/// run itself would.
+pub(crate) fn a_service_follows_its_language_server_from_inside() {
+    on_network(
+        "application::a_service_follows_its_language_server_from_inside",
+        || {
+            let _provider = Provider::start(PROVIDER_V4, FIRST);
+            write_application();
+            let exporter = format!("{HOME}/exporter");
+            let folder = format!("{HOME}/.config/gravimeter");
+            let settings = format!(
+                "[web]\nlisten = \"off\"\nsocket = \"{exporter}\"\n[upstream]\nextra_roots = [\"{}\"]\n",
+                root_file(FIRST)
+            );
+            root(&format!(
+                "mkdir -p {folder} && chmod -R a+rX {HOME}/.config"
+            ));
+            std::fs::write(format!("{folder}/gravimeter.toml"), settings).expect("written");
+            let mut service = as_user(OPERATOR)
+                .args(["bash", "-c", &format!("HOME={HOME} exec {PROGRAM} serve")])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("the service runs");
+            let sessions = Path::new(HOME).join(".local/state/gravimeter/sessions.sock");
+            wait_for("the service", || sessions.exists());
+            let words = format!(
+                "cd {HOME}; HOME={HOME} exec {PROGRAM} run --json {REPORT} --scope namespace -- {HOME}/antigravity"
+            );
+            let run = as_user(OPERATOR)
+                .args(["bash", "-c", &words])
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("the program runs");
+            wait_for("the last turn", || turns(&exporter) == USERS * MESSAGES);
+            end(run);
+            kill_process(Pid::from_child(&service), Signal::TERM).expect("it runs");
+            assert!(service.wait().expect("it ends").success());
+            nothing_is_left();
+        },
+    );
+}
+
+/// Ends the application as a person does, and asserts that the report has all of it.
+fn end(run: Child) {
+    kill_process(Pid::from_child(&run), Signal::TERM).expect("it runs");
+    let output = run.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", text(&output));
+
+    let outcome: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let server = &outcome["language_server"];
+    assert_eq!(server["broken"], 0, "{outcome}");
+    let report = report();
+    assert_eq!(report["scope"], "namespace", "{report}");
+    assert_eq!(report["conversations"], USERS, "{report}");
+    let runs: u64 = sum(&report["runs"]);
+    assert_eq!(runs, USERS * MESSAGES, "{report}");
+    assert_eq!(sum(&report["tokens"]), received(server), "{report}");
+    // It does not trust the CA, and is not asked to.
+    assert_eq!(outcome["own_answers"], OWN, "{outcome}");
 }
 
 /// All tokens that the language server has received.
@@ -68,9 +120,9 @@ const KINDS: [&str; 7] = [
     "thinking",
 ];
 
-fn sum(tokens: &Value) -> u64 {
-    let kinds = tokens.as_object().expect("kinds of tokens").values();
-    kinds.filter_map(Value::as_u64).sum()
+fn sum(numbers: &Value) -> u64 {
+    let numbers = numbers.as_object().expect("an object").values();
+    numbers.filter_map(Value::as_u64).sum()
 }
 
 fn write_application() {

@@ -30,6 +30,7 @@ mod running;
 mod scopes;
 #[path = "../skip.rs"]
 mod skip;
+mod soak;
 mod stage;
 mod whole;
 
@@ -46,6 +47,7 @@ macro_rules! tests {
 
 tests![
     application: [
+        a_service_follows_its_language_server_from_inside,
         its_language_server_is_followed_from_inside,
     ],
     child: [
@@ -134,6 +136,9 @@ tests![
         a_go_program_needs_only_ssl_cert_file,
         another_user_runs_on_the_same_terminal,
     ],
+    soak: [
+        a_thousand_runs_in_a_namespace_resolve_names_and_leave_nothing_behind,
+    ],
     whole: [
         a_language_server_of_its_own_user_is_counted_to_the_token,
         an_installed_gravimeter_needs_no_more_words,
@@ -141,6 +146,11 @@ tests![
         the_redirected_user_cannot_run_gravimeter,
     ],
 ];
+
+/// Whether a test takes minutes, and runs only if it is asked for.
+fn is_soak(name: &str) -> bool {
+    name.starts_with("soak::")
+}
 
 fn main() -> ExitCode {
     if role::play() {
@@ -158,7 +168,7 @@ fn main() -> ExitCode {
                 Ok(())
             }
         };
-        Trial::test(*name, run).with_ignored_flag(is_skipped)
+        Trial::test(*name, run).with_ignored_flag(is_skipped || is_soak(name))
     };
     let trials = TESTS.iter().map(trial).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -12,15 +12,21 @@ use serde_json::Value;
 
 use crate::running::{FIRST, HOST, Provider, SECOND, root_file, wait_for};
 use crate::stage::{
-    OPERATOR, PROGRAM, PROVIDER_V4, PROVIDER_V6, STATE, as_user, on_stage, root, shell_as, text,
+    OPERATOR, PROGRAM, PROVIDER_V4, PROVIDER_V6, STATE, USUAL_LIMIT_SECONDS, as_user, on_stage_for,
+    root, shell_as, text,
 };
 
 pub(crate) const HOME: &str = "/var/lib/ann";
-const REPORT: &str = "/var/lib/ann/run.json";
+pub(crate) const REPORT: &str = "/var/lib/ann/run.json";
 
 /// A network, the device that pasta needs, and both providers.
 pub(crate) fn on_network(name: &str, body: impl FnOnce()) {
-    on_stage(name, || {
+    on_network_for(name, USUAL_LIMIT_SECONDS, body);
+}
+
+/// The same for a test that may take longer than usual.
+pub(crate) fn on_network_for(name: &str, limit_seconds: u32, body: impl FnOnce()) {
+    on_stage_for(name, limit_seconds, || {
         root(
             "type -P pasta bwrap nft >/dev/null || { echo scripts/test.sh installs passt, bubblewrap, nftables; exit 1; }",
         );

@@ -60,9 +60,12 @@ pub(crate) fn without_pasta_tcp_and_names_pass() {
     });
 }
 
+/// The provider's, and the resolver's answer to every question.
+pub(crate) const ADDRESS_OF_EVERY_NAME: &str = "203.0.113.7";
+
 /// A resolver that gives the provider's address for every name, by UDP and TCP; a service on
 /// another port; and one on the machine's loopback.
-fn services() -> impl Drop {
+pub(crate) fn services() -> impl Drop {
     root(&format!(
         "cat > /mnt/services.py <<'END'\n{SERVICES}END\ncat > /mnt/inside.py <<'END'\n{INSIDE}END\n\
          ip address add 203.0.113.53/32 dev lo; echo nameserver 203.0.113.53 > /etc/resolv.conf"

@@ -30,13 +30,18 @@ pub(crate) const STATE: &str = "/var/lib/gravimeter";
 /// Runs `body` as root on a new stage. `name` is the test's own path (`rules::...`): the test runs
 /// a second time there.
 pub(crate) fn on_stage(name: &str, body: impl FnOnce()) {
+    on_stage_for(name, USUAL_LIMIT_SECONDS, body);
+}
+
+/// The same for a test that may take longer than usual.
+pub(crate) fn on_stage_for(name: &str, limit_seconds: u32, body: impl FnOnce()) {
     if is_set() {
         return body();
     }
     let own = std::env::current_exe().expect("the path of the test binary");
     let mut command = Command::new("timeout");
     command
-        .args(["--kill-after=5", LIMIT_SECONDS, "unshare"])
+        .args(["--kill-after=5", &limit_seconds.to_string(), "unshare"])
         .args(UNSHARE)
         .args(["bash", "-c", BUILD, "stage"]);
     command.args([env!("CARGO_BIN_EXE_gravimeter").as_ref(), own.as_os_str()]);
@@ -45,7 +50,7 @@ pub(crate) fn on_stage(name: &str, body: impl FnOnce()) {
         "/scripts/mitm-redirect.sh"
     ));
     command
-        .args([SELF, "--exact", name, "--nocapture"])
+        .args([SELF, "--exact", name, "--nocapture", "--include-ignored"])
         .env(ON_STAGE, "1");
     let output = command.output().expect("timeout and unshare");
     let said = text(&output);
@@ -54,6 +59,9 @@ pub(crate) fn on_stage(name: &str, body: impl FnOnce()) {
         "{}\n{said}",
         output.status
     );
+    for figures in said.lines().filter(|line| line.starts_with("soak: ")) {
+        println!("{figures}");
+    }
 }
 
 /// Why no stage can be built here; nothing stands in the way of a test that is on one already.
@@ -125,7 +133,7 @@ pub(crate) fn text(output: &Output) -> String {
 const ON_STAGE: &str = "NETNS_TEST_STAGE";
 
 /// Far more than any test needs on a busy machine.
-const LIMIT_SECONDS: &str = "180";
+pub(crate) const USUAL_LIMIT_SECONDS: u32 = 180;
 
 const UNSHARE: &[&str] = &[
     "--mount",

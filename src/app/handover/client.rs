@@ -1,7 +1,6 @@
 //! The side of `run`: finds a service and hands the session over.
 
 use std::io;
-use std::net::TcpListener;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
@@ -11,11 +10,11 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
+use super::HandedSession;
 use super::message::{Ended, FromRun, FromService, Offer, Summary, receive, send};
-use crate::capture::peer::ProgramPattern;
+use crate::app::ServerSearch;
+use crate::capture::namespace::LoopbackDialer;
 use crate::capture::send_descriptors;
-use crate::record::Session;
-use crate::relay::Untrusting;
 
 /// A session that a service observes.
 #[derive(Debug)]
@@ -50,23 +49,21 @@ impl From<io::Error> for OfferError {
     }
 }
 
-/// Offers a session to the service at `socket`. Of `listeners`, the first are for redirected
-/// connections, as many as `redirect` says; the others are CONNECT proxies.
+/// Offers a session to the service at `socket`.
 ///
 /// # Errors
 /// [`OfferError`].
 pub(in crate::app) async fn offer(
     socket: &Path,
-    session: &Session,
-    listeners: &[TcpListener],
-    redirect: usize,
-    programs: &[ProgramPattern],
-    untrusting: Untrusting,
+    handed: &HandedSession<'_>,
 ) -> Result<Handover, OfferError> {
-    let offer = Offer::new(session, redirect, programs, untrusting);
+    let offer = Offer::new(handed);
+    let namespace = handed.search.and_then(ServerSearch::namespace);
     let asked = async {
         let stream = UnixStream::connect(socket).await?;
-        let descriptors: Vec<_> = listeners.iter().map(|listener| listener.as_fd()).collect();
+        let listeners = handed.listeners.iter().map(|listener| listener.as_fd());
+        let namespaces = namespace.into_iter().flat_map(LoopbackDialer::namespaces);
+        let descriptors: Vec<_> = listeners.chain(namespaces).collect();
         stream.writable().await?;
         stream.try_io(Interest::WRITABLE, || {
             send_descriptors(&stream, &descriptors)

@@ -11,6 +11,7 @@ use tokio::io::{
     AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
 };
 
+use super::HandedSession;
 use crate::budget::BudgetStatus;
 use crate::capture::peer::ProgramPattern;
 use crate::record::{BranchName, ProgramName, Repository, RepositoryName, Session, SessionId};
@@ -18,7 +19,7 @@ use crate::relay::Untrusting;
 use crate::summary::{Circumstances, Recorded};
 
 /// The version of the messages. A service of another one is not used.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// What `run` says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -70,6 +71,22 @@ pub(super) struct Offer {
     programs: Vec<String>,
     /// Whether clients that do not trust the CA are let through.
     tunnels_untrusting: bool,
+    /// How the language server is found that the program may start; `None` where none shall be
+    /// followed.
+    pub(super) language_server: Option<OfferedServer>,
+}
+
+/// The language server that the program of a session may start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OfferedServer {
+    /// The folder of the CA files that its environment will name.
+    pub(super) ca_folder: PathBuf,
+    /// Whether it will run in a network namespace of its own: that and its user namespace are then
+    /// the last two descriptors.
+    pub(super) in_namespace: bool,
+    /// Whether the program is known to start one, so that a service that cannot follow it should
+    /// not take the session.
+    pub(super) is_expected: bool,
 }
 
 /// How the program ended, and what the summary says of the run.
@@ -95,12 +112,8 @@ pub(crate) struct Summary {
 }
 
 impl Offer {
-    pub(super) fn new(
-        session: &Session,
-        redirect: usize,
-        programs: &[ProgramPattern],
-        untrusting: Untrusting,
-    ) -> Self {
+    pub(super) fn new(handed: &HandedSession<'_>) -> Self {
+        let session = handed.session;
         let repository = session.repository.as_ref();
         let since = session.started_at.duration_since(UNIX_EPOCH);
         Self {
@@ -114,9 +127,16 @@ impl Offer {
                 .ok()
                 .and_then(|since| u64::try_from(since.as_millis()).ok())
                 .unwrap_or_default(),
-            redirect,
-            programs: programs.iter().map(ToString::to_string).collect(),
-            tunnels_untrusting: untrusting == Untrusting::Tunnel,
+            redirect: handed.redirect,
+            programs: handed.programs.iter().map(ToString::to_string).collect(),
+            tunnels_untrusting: handed.untrusting == Untrusting::Tunnel,
+            language_server: handed.search.and_then(|search| {
+                Some(OfferedServer {
+                    ca_folder: search.ca_folder()?.to_owned(),
+                    in_namespace: search.namespace().is_some(),
+                    is_expected: handed.starts_language_server,
+                })
+            }),
         }
     }
 
@@ -221,6 +241,7 @@ const MAX_PATTERNS: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::ServerSearch;
 
     #[tokio::test]
     async fn an_offer_arrives_as_it_was_made() {
@@ -235,7 +256,16 @@ mod tests {
             started_at: UNIX_EPOCH + Duration::from_millis(1_790_000_000_123),
         };
         let patterns = ["language_server*".parse().unwrap()];
-        let offer = Offer::new(&session, 2, &patterns, Untrusting::Tunnel);
+        let search = ServerSearch::in_run("/run/trust".into(), Vec::new(), None).unwrap();
+        let offer = Offer::new(&HandedSession {
+            session: &session,
+            listeners: &[],
+            redirect: 2,
+            programs: &patterns,
+            untrusting: Untrusting::Tunnel,
+            search: Some(&search),
+            starts_language_server: true,
+        });
         let mut sent = Vec::new();
         send(&mut sent, &FromRun::Offer(offer)).await.unwrap();
         let mut line = Vec::new();
@@ -247,6 +277,12 @@ mod tests {
         assert_eq!(offer.session(), Some(session));
         assert_eq!(offer.programs(), Some(patterns.to_vec()));
         assert_eq!(offer.untrusting(), Untrusting::Tunnel);
+        let server = OfferedServer {
+            ca_folder: "/run/trust".into(),
+            in_namespace: false,
+            is_expected: true,
+        };
+        assert_eq!(offer.language_server, Some(server));
     }
 
     #[tokio::test]

@@ -11,18 +11,23 @@
 //! and where `sessions.group` names a group, its members.
 
 mod client;
+mod conversations;
 mod group;
 mod message;
 mod served;
 mod server;
 
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use tracing::warn;
 
 use super::parts::TrafficParts;
-use super::{Error, Tasks};
+use super::{Error, ServerSearch, Tasks};
+use crate::capture::peer::ProgramPattern;
 use crate::config::Config;
+use crate::record::Session;
+use crate::relay::Untrusting;
 
 pub(super) use client::{Handover, OfferError, offer};
 pub(super) use message::Ended;
@@ -30,6 +35,22 @@ pub(crate) use message::Summary;
 pub(super) use message::{receive, send};
 
 use server::Server;
+
+/// A session with everything that a service needs to observe it.
+pub(super) struct HandedSession<'a> {
+    pub(super) session: &'a Session,
+    /// Where the program's connections arrive: the first are for redirected ones, as many as
+    /// `redirect` says; the others are CONNECT proxies.
+    pub(super) listeners: &'a [TcpListener],
+    pub(super) redirect: usize,
+    /// [`crate::relay::Config::programs`].
+    pub(super) programs: &'a [ProgramPattern],
+    pub(super) untrusting: Untrusting,
+    /// How a language server that the program starts is found, where one shall be followed.
+    pub(super) search: Option<&'a ServerSearch>,
+    /// Whether the program is known to start one.
+    pub(super) starts_language_server: bool,
+}
 
 /// Listens for sessions. Where no place for that was asked for, one that cannot be listened at only
 /// means that there are none.

@@ -1,4 +1,5 @@
-//! One session that a service observes: its connections, its figures, and its end.
+//! One session that a service observes: its connections, its conversations, its figures, and its
+//! end.
 
 use std::io;
 use std::net::TcpListener;
@@ -12,6 +13,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use super::conversations::{Conversations, search_of};
 use super::message::{Ended, FromRun, FromService, Offer, Summary, receive, send};
 use crate::app::activation::listening;
 use crate::app::parts::{SessionTraffic, TrafficParts};
@@ -43,6 +45,16 @@ impl Listeners {
     }
 }
 
+/// What a run offers, by a user who may.
+pub(super) struct Admitted {
+    pub(super) offer: Offer,
+    pub(super) listeners: Listeners,
+    /// The program's user and network namespace, where it has its own.
+    pub(super) namespaces: Option<[OwnedFd; 2]>,
+    /// The user whose session it is.
+    pub(super) owner: u32,
+}
+
 /// A session whose connections are served.
 pub(super) struct Served {
     session: Session,
@@ -53,6 +65,7 @@ pub(super) struct Served {
     peers: Arc<Peers>,
     connections: TaskTracker,
     shutdown: Shutdown,
+    conversations: Conversations,
 }
 
 impl Served {
@@ -62,14 +75,19 @@ impl Served {
     /// What is wrong with the offer, for people.
     pub(super) fn begin(
         parts: &Arc<TrafficParts>,
-        offer: &Offer,
-        listeners: Listeners,
-        owner: u32,
+        admitted: Admitted,
         tasks: &Tasks,
     ) -> Result<Self, String> {
+        let Admitted {
+            offer,
+            listeners,
+            namespaces,
+            owner,
+        } = admitted;
         let (Some(session), Some(programs)) = (offer.session(), offer.programs()) else {
             return Err("the session has no name".to_owned());
         };
+        let search = search_of(parts, &offer, namespaces, owner)?;
         let collector = Arc::<Collector>::default();
         let peers = Peers::new(Caller::of_session(&session));
         let shutdown = Shutdown {
@@ -80,13 +98,15 @@ impl Served {
         parts
             .record()
             .record(Fact::SessionStarted(Box::new(session.clone())));
+        let correlator = parts.sinks.correlator(Some(Arc::clone(&collector) as _));
         let traffic = parts.traffic_of(SessionTraffic {
             peers: Arc::clone(&peers),
             owner,
             programs,
             untrusting: offer.untrusting(),
-            sink: Arc::clone(&collector) as _,
+            record: parts.sinks.record_through(&correlator),
         });
+        let conversations = Conversations::follow(parts, search, &correlator);
         traffic.serve(listeners.0, &connections, &shutdown);
         Ok(Self {
             session,
@@ -96,6 +116,7 @@ impl Served {
             peers,
             connections,
             shutdown,
+            conversations,
         })
     }
 
@@ -129,10 +150,12 @@ impl Served {
             drop((said, to));
             self.connections.close();
             self.connections.wait().await;
+            self.conversations.end().await;
             self.record_end();
             return;
         }
         self.drain().await;
+        self.conversations.end().await;
         self.record_end();
         if let Some(ended) = ended {
             let spent = FromService::Spent(self.summary(ended).await);

@@ -15,8 +15,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::group::gid_of;
-use super::message::{FromRun, FromService, Offer, receive, send};
-use super::served::{Listeners, Served};
+use super::message::{FromRun, FromService, receive, send};
+use super::served::{Admitted, Listeners, Served};
 use crate::app::Error;
 use crate::app::parts::TrafficParts;
 use crate::app::tasks::Tasks;
@@ -97,9 +97,7 @@ impl Server {
             return refuse(&mut stream, "it serves as many sessions as it can").await;
         };
         let begun = match admitted {
-            Ok((offer, listeners, owner)) => {
-                Served::begin(&self.parts, &offer, listeners, owner, tasks)
-            }
+            Ok(admitted) => Served::begin(&self.parts, admitted, tasks),
             Err(why) => Err(why),
         };
         match begun {
@@ -113,14 +111,14 @@ impl Server {
         }
     }
 
-    /// Reads the offer, unless the user may make none. Returns it with the sockets and the user.
-    async fn admit(&self, stream: &mut UnixStream) -> Result<(Offer, Listeners, u32), String> {
+    /// Reads the offer, unless the user may make none.
+    async fn admit(&self, stream: &mut UnixStream) -> Result<Admitted, String> {
         let peer = socket_peercred(&*stream).map_err(|errno| errno.to_string())?;
         let uid = peer.uid.as_raw();
         if !self.admits_others && ![rustix::process::geteuid().as_raw(), 0].contains(&uid) {
             return Err("it observes sessions of its own user only".to_owned());
         }
-        let descriptors = receive_all(stream)
+        let mut descriptors = receive_all(stream)
             .await
             .map_err(|error| error.to_string())?;
         let mut line = Vec::new();
@@ -131,10 +129,26 @@ impl Server {
         if !offer.has_known_version() {
             return Err(OTHER_VERSION.to_owned());
         }
+        let language_server = offer.language_server.as_ref();
+        let namespaces = match language_server.is_some_and(|server| server.in_namespace) {
+            true => Some(take_namespaces(&mut descriptors).ok_or("its namespaces are missing")?),
+            false => None,
+        };
         let listeners = Listeners::of(descriptors, offer.redirect)
             .map_err(|error| format!("a socket cannot be used: {error}"))?;
-        Ok((offer, listeners, uid))
+        Ok(Admitted {
+            offer,
+            listeners,
+            namespaces,
+            owner: uid,
+        })
     }
+}
+
+/// The user and the network namespace, which come last.
+fn take_namespaces(descriptors: &mut Vec<OwnedFd>) -> Option<[OwnedFd; 2]> {
+    let network = descriptors.pop()?;
+    Some([descriptors.pop()?, network])
 }
 
 async fn receive_all(stream: &UnixStream) -> io::Result<Vec<OwnedFd>> {

@@ -20,6 +20,7 @@ use super::handover::{Ended, Summary};
 use super::{Error, Tasks, agent, process};
 use crate::config::Config;
 use crate::export::diagnostics::Diagnostics;
+use crate::launch::find::has_language_server;
 use crate::launch::foreground::{Ending, Environment, Executable, Foreground};
 use crate::relay::outbound;
 use crate::tls::{self, bundle::environment_beside};
@@ -70,6 +71,7 @@ pub(crate) async fn run(
         socket: (!request.by_itself).then(|| config.sessions_socket()),
         listeners: way.take_listeners()?,
         followed: way.followed(&request, &own, &config),
+        starts_language_server: has_language_server(&request.executable.title()),
         config: way.adapt(config),
     };
     let forwarding = Tasks::default();

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::scope::Way;
 use crate::app::cascades::ServerSearch;
-use crate::app::handover::{Ended, Handover, OfferError, Summary, offer};
+use crate::app::handover::{Ended, HandedSession, Handover, OfferError, Summary, offer};
 use crate::app::parts::recorded;
 use crate::app::{Activation, App, Error, Surroundings};
 use crate::config::Config;
@@ -33,8 +33,10 @@ pub(super) struct Plan {
     pub(super) socket: Option<PathBuf>,
     /// The sockets at which the program's connections arrive.
     pub(super) listeners: Activation,
-    /// How a language server that the program starts is found; a service does not look for one.
+    /// How a language server that the program starts is found.
     pub(super) followed: Option<ServerSearch>,
+    /// Whether the program is known to start one.
+    pub(super) starts_language_server: bool,
 }
 
 /// The program is observed.
@@ -256,15 +258,16 @@ async fn hand_over(plan: &Plan) -> Result<Handover, OfferError> {
     };
     let (listeners, redirect) = plan.listeners.traffic()?;
     let relay = &plan.config.relay;
-    offer(
-        socket,
-        &plan.session,
-        &listeners,
+    let handed = HandedSession {
+        session: &plan.session,
+        listeners: &listeners,
         redirect,
-        &relay.programs,
-        relay.untrusting,
-    )
-    .await
+        programs: &relay.programs,
+        untrusting: relay.untrusting,
+        search: plan.followed.as_ref(),
+        starts_language_server: plan.starts_language_server,
+    };
+    offer(socket, &handed).await
 }
 
 /// What is said of a run whose figures nobody can tell.

@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{enter, spawn_inside};
+use super::{SYSTEM_FOLDERS, enter, spawn_inside};
 use crate::capture::{receive_descriptors, send_descriptors};
 
 /// The arguments with which our executable becomes the helper.
@@ -48,6 +48,17 @@ impl LoopbackDialer {
             path,
             helper: Mutex::default(),
         }))
+    }
+
+    /// For the user and the network namespace that another process has handed over. `program` is
+    /// our own executable.
+    pub(crate) fn of_handed([user, network]: [OwnedFd; 2], program: PathBuf) -> Self {
+        Self::new(user, network, program, SYSTEM_FOLDERS.into())
+    }
+
+    /// The user and the network namespace.
+    pub(crate) fn namespaces(&self) -> [BorrowedFd<'_>; 2] {
+        [self.0.user.as_fd(), self.0.network.as_fd()]
     }
 
     /// Connects to a loopback address of the namespace.

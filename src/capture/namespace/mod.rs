@@ -218,9 +218,15 @@ fn wait_for_descriptors(socket: &UnixStream, holder: &Holder) -> io::Result<Vec<
 /// A user's `PATH` often lacks the folders with the programs of the system.
 fn with_system_folders(path: &OsStr) -> OsString {
     let mut path = path.to_owned();
-    path.push(":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin");
+    if !path.is_empty() {
+        path.push(":");
+    }
+    path.push(SYSTEM_FOLDERS);
     path
 }
+
+/// Where the programs of every Linux system are.
+const SYSTEM_FOLDERS: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
 
 /// What [`enter`] executes; pasta does well without.
 const SETS_UID_BACK: &str = "unshare";

@@ -18,7 +18,7 @@ use crate::app::{self, RunFolder, RunRequest};
 use crate::capture::peer::ProgramPattern;
 use crate::config::{Places, process_environment};
 use crate::export::diagnostics::Diagnostics;
-use crate::launch::find::{has_language_server, running_application};
+use crate::launch::find::{model_callers, running_application};
 use crate::launch::foreground::{Ending, Executable, end_by_signal};
 
 pub(super) use stage::RunStage;
@@ -39,7 +39,8 @@ pub(super) struct Run {
     /// How its connections are captured
     #[arg(long, value_enum, default_value = "auto")]
     scope: Scope,
-    /// Observe only programs of that name (language_server*), of all that this one starts; repeatable
+    /// Observe only programs of that name, of all that this one starts; repeatable. For antigravity
+    /// it is language_server* unless you say otherwise ('*': all)
     #[arg(long, value_name = "PATTERN")]
     program: Vec<ProgramPattern>,
     /// Print no summary
@@ -106,13 +107,17 @@ impl Run {
         };
         // Before the program is started: its figures shall not be lost by a wrong path.
         let json = self.json.as_deref().map(open_json).transpose()?;
-        // Every flag is meant for this run alone, and a service follows no language server of others.
-        let by_itself = self.config.is_given() || has_language_server(&executable.title());
+        // Every flag is meant for this run alone.
+        let by_itself = self.config.is_given();
         let loaded = self.config.load()?;
         let warnings = loaded.warnings.clone();
         let mut config = loaded.for_run(&Places::default(), &environment);
         if !self.program.is_empty() {
             config.relay.programs = self.program;
+        } else if config.relay.programs.is_empty() && self.scope != Scope::User {
+            // Processes of another user cannot be told apart.
+            let callers = model_callers(&executable.title());
+            config.relay.programs = callers.iter().flat_map(|name| name.parse()).collect();
         }
         let folder = RunFolder::create(&config.state_dir)?;
         if self.scope != Scope::User {

@@ -35,7 +35,8 @@ pub(super) const KEYS: &[Key] = &[
         name: "capture.listen",
         kind: Kind::List("ip:port"),
         default: DefaultValue::Is(r#"["127.0.0.1:8742", "[::1]:8742"]"#),
-        help: "Where redirected connections arrive: one port, on the loopback addresses.",
+        help: "Where redirected connections arrive: one port, on the loopback addresses. Where no redirect is expected\n\
+               (capture.redirect), nothing listens there.",
         set: |raw, value| {
             let example = "127.0.0.1:8742";
             put(

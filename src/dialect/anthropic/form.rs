@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Response;
 use serde_json::json;
 
-use crate::dialect::form::{Refusal, RequestForm, SystemPrompt, ThinkingBudget};
+use crate::dialect::form::{RequestForm, RequestRefusal, SystemPrompt, ThinkingBudget};
 
 /// `POST .../v1/messages`.
 pub(in crate::dialect) static MESSAGE: RequestForm = NAMING;
@@ -40,7 +40,7 @@ const NAMING: RequestForm = RequestForm {
 /// The least budget for thinking that the API accepts.
 pub(in crate::dialect) const LEAST_THINKING: u64 = 1024;
 
-fn refuse(refusal: &Refusal<'_>) -> Response<Bytes> {
+fn refuse(refusal: &RequestRefusal<'_>) -> Response<Bytes> {
     let kind = refusal.by_reason("permission_error", "rate_limit_error", "request_too_large");
     refusal.response(&json!({
         "type": "error",

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::paths::Method;
 use super::refusal::ERROR_TYPE;
 use crate::dialect::anthropic::{BY_PATH, LEAST_THINKING};
-use crate::dialect::form::{Refusal, RequestForm, SystemPrompt, ThinkingBudget};
+use crate::dialect::form::{RequestForm, RequestRefusal, SystemPrompt, ThinkingBudget};
 use crate::record::Model;
 
 /// The form of a request with this method for this model.
@@ -52,7 +52,7 @@ static UNKNOWN: RequestForm = RequestForm {
     refuse,
 };
 
-fn refuse(refusal: &Refusal<'_>) -> Response<Bytes> {
+fn refuse(refusal: &RequestRefusal<'_>) -> Response<Bytes> {
     let kind = refusal.by_reason(
         "AccessDeniedException",
         "ThrottlingException",

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Response;
 use serde_json::json;
 
-use crate::dialect::form::{Refusal, RequestForm, SystemPrompt, ThinkingBudget};
+use crate::dialect::form::{RequestForm, RequestRefusal, SystemPrompt, ThinkingBudget};
 
 /// The form of a request: of Cloud Code, which wraps it and names the model in the wrapper, or of
 /// the other APIs, which name it in the path; an interaction has a form of its own.
@@ -71,7 +71,7 @@ static INTERACTION: RequestForm = RequestForm {
     refuse,
 };
 
-fn refuse(refusal: &Refusal<'_>) -> Response<Bytes> {
+fn refuse(refusal: &RequestRefusal<'_>) -> Response<Bytes> {
     let status = refusal.by_reason(
         "PERMISSION_DENIED",
         "RESOURCE_EXHAUSTED",

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Response;
 use serde_json::json;
 
-use crate::dialect::form::{Refusal, RequestForm, SystemPrompt, ThinkingBudget};
+use crate::dialect::form::{RequestForm, RequestRefusal, SystemPrompt, ThinkingBudget};
 use crate::record::Operation;
 
 /// The form of a request for this operation.
@@ -40,6 +40,6 @@ const OF_GENERATION: RequestForm = RequestForm {
     refuse,
 };
 
-fn refuse(refusal: &Refusal<'_>) -> Response<Bytes> {
+fn refuse(refusal: &RequestRefusal<'_>) -> Response<Bytes> {
     refusal.response(&json!({ "error": refusal.message }))
 }

@@ -8,7 +8,7 @@ use http::Response;
 use serde_json::json;
 
 use super::Form;
-use crate::dialect::form::{Pointers, Refusal, RequestForm, SystemPrompt, ThinkingBudget};
+use crate::dialect::form::{Pointers, RequestForm, RequestRefusal, SystemPrompt, ThinkingBudget};
 use crate::record::{Operation, Provider};
 
 /// The form of a request with this form of answers.
@@ -83,7 +83,7 @@ const OF_CHAT: RequestForm = RequestForm {
     refuse,
 };
 
-fn refuse(refusal: &Refusal<'_>) -> Response<Bytes> {
+fn refuse(refusal: &RequestRefusal<'_>) -> Response<Bytes> {
     let kind = refusal.by_reason(
         "invalid_request_error",
         "rate_limit_error",

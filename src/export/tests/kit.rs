@@ -18,9 +18,9 @@ use crate::record::{
     HandshakeFailure, Host, Id, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord,
     Model, ModelName, Models, NotificationResult, NotificationTarget, ObserverFailure, Operation,
     Outcome, Provider, ProviderTime, Quality, Quota, QuotaWindow, RateLimit, RateLimitReason,
-    RefuseReason, Reported, RestartReason, RunOutcome, RunStarted, Side, SpanId, StepEnded,
-    StepKind, StepStatus, SubagentRun, TimeoutStep, Timing, TlsVersion, TokenKind, TokenUsage,
-    TraceContext, TraceId, UpdateSource, UsageComparison, sample_call,
+    RefuseReason, Reported, RestartReason, RuleName, RuleResult, RuleUse, RunOutcome, RunStarted,
+    Side, SpanId, StepEnded, StepKind, StepStatus, SubagentRun, TimeoutStep, Timing, TlsVersion,
+    TokenKind, TokenUsage, TraceContext, TraceId, UpdateSource, UsageComparison, sample_call,
 };
 use crate::skip;
 
@@ -245,6 +245,15 @@ pub(crate) fn every_fact() -> Vec<Fact> {
             active: true,
         },
         Fact::RelayDelay(Duration::from_micros(70)),
+        Fact::RuleUsed(RuleUse {
+            rule: RuleName::parse("tone").expect("a name"),
+            result: RuleResult::Applied,
+            reason: None,
+        }),
+        Fact::RulesRead {
+            active: 1,
+            is_broken: false,
+        },
         Fact::RunStarted(RunStarted {
             cascade: id("c"),
             started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),

@@ -12,9 +12,9 @@ use crate::record::{
     AgentName, ByteDirection, CorrelationMethod, CostSource, Disposition, FollowFailure,
     HandshakeFailure, IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord, Modality,
     NotificationResult, NotificationTarget, ObserverBudget, ObserverFailure, Operation, Outcome,
-    Provider, Quality, QuotaWindow, RateLimitReason, RefuseReason, RestartReason, RunOutcome, Side,
-    Sink as _, StepKind, StepStatus, TimeoutStep, TlsVersion, TokenKind, TunnelReason,
-    UnreadReason, UpdateSource, UsageComparison, UsageTotal,
+    Provider, Quality, QuotaWindow, RateLimitReason, RefuseReason, RestartReason, RuleResult,
+    RunOutcome, Side, Sink as _, StepKind, StepStatus, TimeoutStep, TlsVersion, TokenKind,
+    TunnelReason, UnreadReason, UpdateSource, UsageComparison, UsageTotal,
 };
 
 /// A value of a label.
@@ -211,6 +211,7 @@ fn closed_labels() -> Vec<ClosedLabel> {
             &["gravimeter_leaf_certificates"],
             all::<LeafResult>(),
         ),
+        closed("result", &["gravimeter_rules"], all::<RuleResult>()),
         closed(
             "result",
             &["gravimeter_notifications"],
@@ -267,7 +268,7 @@ fn closed_labels() -> Vec<ClosedLabel> {
 }
 
 /// Labels whose values come from the traffic, the build or the list of labels itself.
-const OPEN: [&str; 9] = [
+const OPEN: [&str; 10] = [
     "display_name",
     "gen_ai_request_model",
     "gen_ai_response_model",
@@ -275,6 +276,7 @@ const OPEN: [&str; 9] = [
     "le",
     "model",
     "revision",
+    "rule",
     "rustc",
     "served_model",
 ];

@@ -6,6 +6,7 @@
 //! user, and has to be asked.
 
 mod arguments;
+mod ca_folders;
 mod process;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use super::Announcement;
 use super::announce::{Discovered, discovered};
 use process::{Listeners, Process};
 
+pub(crate) use ca_folders::{CaFolder, CaFolders};
 pub(crate) use process::own_network;
 
 /// A process that may be a language server.
@@ -70,6 +72,18 @@ pub(crate) fn has_language_server(name: &str) -> bool {
     WITH_LANGUAGE_SERVER.contains(&name) || name.starts_with("language_server")
 }
 
+/// Patterns for the processes of a program that call models, where it is one whose other processes
+/// make connections to the same hosts with roots of their own; none where all processes count.
+#[must_use]
+pub(crate) fn model_callers(name: &str) -> &'static [&'static str] {
+    match name {
+        "antigravity" | "antigravity-ide" => &["language_server*"],
+        // The language server is inside of it.
+        "agy" => &["agy", "language_server*"],
+        _ => &[],
+    }
+}
+
 /// Programs that start a language server, beside the language server itself.
 const WITH_LANGUAGE_SERVER: [&str; 3] = ["agy", "antigravity", "antigravity-ide"];
 
@@ -83,6 +97,8 @@ pub(crate) struct Search {
     pub discovery_folders: Vec<PathBuf>,
     /// The program whose processes alone count; any process of the machine where there is `None`.
     pub started_by: Option<StartedBy>,
+    /// Where any process counts: the CA folders of programs whose processes do not.
+    pub except: CaFolders,
 }
 
 /// How the processes of a program that was started in the foreground are known, however often they
@@ -97,16 +113,23 @@ pub(crate) struct StartedBy {
 
 impl StartedBy {
     fn includes(&self, process: &Process) -> bool {
-        let file = process.variable("SSL_CERT_FILE").map(PathBuf::from);
-        let folder = file.as_deref().and_then(Path::parent);
-        folder == Some(&self.ca_folder) && process.network() == Some(self.network)
+        ca_folder_of(process).as_ref() == Some(&self.ca_folder)
+            && process.network() == Some(self.network)
     }
+}
+
+/// The folder of the CA file that the process's environment names.
+fn ca_folder_of(process: &Process) -> Option<PathBuf> {
+    let file = PathBuf::from(process.variable("SSL_CERT_FILE")?);
+    file.parent().map(Path::to_owned)
 }
 
 impl Search {
     fn includes(&self, process: &Process) -> bool {
-        let started_by = self.started_by.as_ref();
-        started_by.is_none_or(|program| program.includes(process))
+        match &self.started_by {
+            Some(program) => program.includes(process),
+            None => !self.except.have(|| ca_folder_of(process)),
+        }
     }
 
     /// All candidates by pid: processes with the name of a language server, and living ones of

@@ -66,7 +66,7 @@ impl Pretender {
     fn found_in(&self, folders: &[PathBuf]) -> Option<Candidate> {
         self.found_by(&Search {
             discovery_folders: folders.to_vec(),
-            started_by: None,
+            ..Search::default()
         })
     }
 
@@ -223,7 +223,7 @@ fn a_discovery_file_of_a_dead_process_is_ignored() {
     let (_folder, dead) = folder_with(zombie.id());
     let search = Search {
         discovery_folders: vec![nobody, impossible, dead],
-        started_by: None,
+        ..Search::default()
     };
     let pids: Vec<_> = search
         .candidates()
@@ -303,6 +303,7 @@ fn the_processes_of_a_program_are_known_by_its_ca_file_and_its_network() {
             ca_folder: ca_folder.to_owned(),
             network,
         }),
+        ..Search::default()
     };
     let own = own_network().expect("a namespace");
     let found = server.found_by(&search(folder.path(), own));
@@ -315,6 +316,24 @@ fn the_processes_of_a_program_are_known_by_its_ca_file_and_its_network() {
     let mut other = search(elsewhere.path(), own);
     other.discovery_folders = vec![path];
     assert_eq!(server.found_by(&other), None);
+}
+
+#[test]
+fn the_server_of_a_session_is_nobody_elses_while_the_session_lasts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Pretender::start_with(
+        Path::new("/bin/sh"),
+        "language_server_linux_x64",
+        &["--csrf_token=t"],
+        &[("SSL_CERT_FILE", &folder.path().join("bundle.pem"))],
+    );
+    let of_no_session = Pretender::shell("language_server_linux_x64", &["--csrf_token=t"]);
+    let search = Search::default();
+    let session = search.except.add(folder.path().to_owned());
+    assert_eq!(server.found_by(&search), None);
+    assert!(of_no_session.found_by(&search).is_some());
+    drop(session);
+    assert!(server.found_by(&search).is_some());
 }
 
 #[test]

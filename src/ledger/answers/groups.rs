@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::callers::{CallerGroup, CallerKind};
 use super::page::{Place, spent};
-use super::report::{CascadeGroup, Group, RuleGroup, SubagentGroup, UsageReport};
+use super::report::{CascadeGroup, Group, SubagentGroup, UsageReport};
+use super::rules::RuleGroup;
 use super::usage::Usage;
 use crate::ledger::file::grouping::{By, Period};
 use crate::ledger::memory::thread::Thread;

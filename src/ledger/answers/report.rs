@@ -9,16 +9,16 @@ use super::callers::{CallerGroup, CallerKind, by_caller};
 use super::groups::ListedGroup;
 use super::page::UsageCursor;
 use super::query::UsageQuery;
+use super::rules::{RuleGroup, by_rule};
 use super::usage::Usage;
 use crate::ledger::file::grouping::{By, Period};
 use crate::ledger::file::query::Found;
-use crate::ledger::file::rules::FoundRules;
 use crate::ledger::file::subagents::FoundSubagent;
 use crate::ledger::memory::models::Names;
 use crate::ledger::memory::substitutions::Substitutions;
 use crate::ledger::memory::sums::{ByModel, Served, Sums};
 use crate::ledger::memory::thread::{OTHER, Thread};
-use crate::record::{DisplayName, Id, Model, Operation, Provider, RuleName};
+use crate::record::{DisplayName, Id, Model, Operation, Provider};
 
 /// A model's group of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -69,22 +69,6 @@ pub struct SubagentGroup {
     /// What kind it is, in the agent's own word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subagent_kind: Option<Id>,
-    /// The model that most tokens went to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<Model>,
-    /// What people call it, where the agent told it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub display_name: Option<DisplayName>,
-    /// The calls.
-    #[serde(flatten)]
-    pub usage: Usage,
-}
-
-/// A group of a report by the rules that changed requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RuleGroup {
-    /// Which rules, in the order in which they were applied; none is everything else.
-    pub rules: Vec<RuleName>,
     /// The model that most tokens went to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<Model>,
@@ -300,32 +284,6 @@ impl SubagentGroup {
     }
 }
 
-impl RuleGroup {
-    fn new(rules: &[RuleName], sums: &ByModel, names: &Names) -> Self {
-        let main = sums.main();
-        Self {
-            rules: rules.to_vec(),
-            model: main.map(|served| served.model.clone()),
-            display_name: main.and_then(|served| names.of(served)).cloned(),
-            usage: Usage::from(&sums.total()),
-        }
-    }
-}
-
-/// Groups by rules, and one of all other calls where there are any.
-fn by_rule(found: &[FoundRules], other: &ByModel, names: &Names) -> BTreeMap<String, RuleGroup> {
-    let group = |found: &FoundRules| {
-        let rules: Vec<_> = found.rules.iter().map(RuleName::as_str).collect();
-        let key = match rules.as_slice() {
-            [NONE] => format!("rule/{NONE}"),
-            rules => rules.join("+"),
-        };
-        (key, RuleGroup::new(&found.rules, &found.sums, names))
-    };
-    let rest = (!other.0.is_empty()).then(|| (NONE.to_owned(), RuleGroup::new(&[], other, names)));
-    found.iter().map(group).chain(rest).collect()
-}
-
 /// Groups by subagent, and one of all other calls where there are any. No id holds a space.
 fn by_subagent(
     found: &[FoundSubagent],
@@ -341,7 +299,7 @@ fn by_subagent(
     found.iter().map(group).chain(rest).collect()
 }
 
-/// The key of calls that no subagent is known to have made, or no rule to have changed.
+/// The key of calls that no subagent is known to have made.
 const NONE: &str = "none";
 
 /// Groups by conversation; without a thread they are all that are not kept apart. Those without

@@ -1,26 +1,25 @@
 //! The durable side of the ledger: takes facts without waiting, and reads sums.
 //!
-//! Opening never fails: if the file cannot be used, everything works in memory until the end of the
-//! process, which is logged and counted.
+//! Opening never fails: if the file cannot be used, everything works in memory, which is logged and
+//! counted: until another process has let the file go, or else until the end of this one.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
-use super::heal::{Healed, heal};
-use super::open::{OpenError, Place, is_corrupt, open_in_memory, open_read_only};
+use super::awaited::{Awaited, Inherited};
+use super::begin::{Begun, Opened, Reader, open_file, open_memory};
+use super::open::{OpenError, Place, open_read_only};
 use super::queue::{Entry, Queue};
-use super::restore;
 use super::retention::Retention;
-use super::rows::Rows;
-use super::writer::{Boot, FULL, Store, Warned, Writer, move_aside};
-use crate::ledger::memory::figures::is_lower_bound;
-use crate::record::{CallGroup, Fact, LedgerFailure, LedgerRecord, Models, Sink, Totals};
+use super::source::{Source, Unavailable};
+use super::writer::{Store, Warned, Writer};
+use crate::record::{Fact, LedgerFailure, LedgerRecord, Models, Sink, Totals};
 
 /// Where the ledger is kept, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,33 +52,9 @@ impl Default for Config {
 pub(in crate::ledger) struct Disk {
     queue: Arc<Queue>,
     sink: Arc<dyn Sink>,
-    reader: Reader,
-    /// Why the file is not used, where it was meant to be.
-    unavailable: Option<String>,
-}
-
-/// How the file is read.
-enum Reader {
-    /// By a connection of its own for each question.
-    File(PathBuf),
-    /// By the one connection there is.
-    Memory(Arc<Mutex<Connection>>),
-}
-
-/// What was found at the start.
-#[derive(Debug)]
-pub(in crate::ledger) struct Begun {
-    /// When the ledger begins.
-    pub(in crate::ledger) at: Timestamp,
-    pub(in crate::ledger) totals: Totals,
-}
-
-/// Everything that a start takes out of a file.
-struct Opened {
-    store: Store,
-    reader: Reader,
-    boot: Boot,
-    begun: Begun,
+    source: Arc<Source>,
+    /// Whether the file has been used from the beginning.
+    began_with_file: bool,
 }
 
 impl Disk {
@@ -92,17 +67,19 @@ impl Disk {
         sink: Arc<dyn Sink>,
     ) -> (Option<Self>, Begun) {
         let opened = if config.enabled {
-            open_file(config, path, now, models, &*sink)
+            let place = Place::take(path, config.wait_for_lock);
+            place.and_then(|place| open_file(place, now, models, &*sink))
         } else {
             open_memory(now, models)
         };
-        let mut unavailable = None;
-        let opened = opened.or_else(|failure| {
-            unavailable = Some(failure.to_string());
-            error!(path = %path.display(), %failure, "the ledger is kept in memory only: nothing of it outlives this process");
-            sink.receive(&Fact::LedgerFailed(LedgerFailure::Open));
-            open_memory(now, models)
-        });
+        let (opened, failure) = match opened {
+            Ok(opened) => (Ok(opened), None),
+            Err(failure) => {
+                warn_of(&failure, path);
+                sink.receive(&Fact::LedgerFailed(LedgerFailure::Open));
+                (open_memory(now, models), Some(failure))
+            }
+        };
         let nothing = Begun {
             at: now,
             totals: Totals::default(),
@@ -116,16 +93,29 @@ impl Disk {
         else {
             return (None, nothing);
         };
+        let began_with_file = matches!(store, Store::File(..));
         let queue = Arc::new(Queue::new(QUEUE));
+        let of_file = Retention {
+            keep_calls: config.keep_calls,
+            max_size: config.max_size,
+        };
         let retention = match store {
-            Store::File(..) => Retention {
-                keep_calls: config.keep_calls,
-                max_size: config.max_size,
-            },
-            Store::Memory(_) => Retention {
-                keep_calls: config.keep_calls,
+            Store::File(..) => of_file,
+            Store::Awaited(_) | Store::Memory(_) => Retention {
                 max_size: MEMORY,
+                ..of_file
             },
+        };
+        let unavailable = failure.as_ref().map(|failure| Unavailable {
+            why: failure.to_string(),
+            is_awaited: matches!(failure, OpenError::Locked { .. }),
+        });
+        let source = Arc::new(Source::new(reader, unavailable));
+        let store = match (store, failure) {
+            (Store::Memory(memory), Some(OpenError::Locked { path })) => {
+                Store::Awaited(Awaited::new(path, memory, of_file, Arc::clone(&source)))
+            }
+            (store, _) => store,
         };
         let writer = Writer {
             queue: Arc::clone(&queue),
@@ -148,16 +138,28 @@ impl Disk {
             Some(Self {
                 queue,
                 sink,
-                reader,
-                unavailable,
+                source,
+                began_with_file,
             }),
             begun,
         )
     }
 
-    /// Why the file is not used, where it was meant to be.
-    pub(in crate::ledger) fn unavailable(&self) -> Option<&str> {
-        self.unavailable.as_deref()
+    /// Why the file is not used, where it is meant to be.
+    pub(in crate::ledger) fn unavailable(&self) -> Option<Unavailable> {
+        self.source.unavailable()
+    }
+
+    /// Whether the file has been used from the beginning: otherwise what it holds comes with
+    /// [`Disk::take_inherited`], if at all.
+    pub(in crate::ledger) fn began_with_file(&self) -> bool {
+        self.began_with_file
+    }
+
+    /// What the file held when another process let it go: to be taken once, and added to what has
+    /// been counted since this ledger was opened.
+    pub(in crate::ledger) fn take_inherited(&self) -> Option<Inherited> {
+        self.source.take_inherited()
     }
 
     /// Keeps a fact, unless there is no room to: then it is counted as lost.
@@ -185,8 +187,8 @@ impl Disk {
     ) -> rusqlite::Result<T> {
         // What a caller has seen counted elsewhere should be in the answer.
         self.queue.settle(SETTLE_LIMIT);
-        let answer = match &self.reader {
-            Reader::File(path) => open_read_only(path).and_then(|mut connection| {
+        let answer = match self.source.reader() {
+            Reader::File(path) => open_read_only(&path).and_then(|mut connection| {
                 let transaction = connection.transaction()?;
                 question(&transaction)
             }),
@@ -218,112 +220,16 @@ impl std::fmt::Debug for Disk {
     }
 }
 
-fn open_file(
-    config: &Config,
-    path: &Path,
-    now: Timestamp,
-    models: &Models,
-    sink: &dyn Sink,
-) -> Result<Opened, OpenError> {
-    let place = Place::take(path, config.wait_for_lock)?;
-    let begin = |place: &Place| {
-        let (mut connection, identity) = place.open()?;
-        mend(&mut connection, sink)?;
-        let (boot, begun) = begin(&mut connection, now, models)?;
-        if begun.totals.calls.iter().any(is_full) {
-            error!("{FULL}");
-            sink.receive(&Fact::LedgerFailed(LedgerFailure::Saturate));
+fn warn_of(failure: &OpenError, path: &Path) {
+    let path = path.display();
+    match failure {
+        OpenError::Locked { .. } => {
+            warn!(%path, %failure, "the ledger is kept in memory until that one has ended, and then goes into the file");
         }
-        Ok((connection, identity, boot, begun))
-    };
-    let (connection, identity, boot, begun) = begin(&place).or_else(|failure: OpenError| {
-        if !failure.is_corrupt() {
-            return Err(failure);
+        _ => {
+            error!(%path, %failure, "the ledger is kept in memory only: nothing of it outlives this process");
         }
-        move_aside(&place, &failure, sink);
-        begin(&place)
-    })?;
-    let reader = Reader::File(place.path().to_owned());
-    Ok(Opened {
-        store: Store::File(place, Some((connection, identity))),
-        reader,
-        boot,
-        begun,
-    })
-}
-
-/// Mends sums that cannot be right. Where that fails, the file is used as it is, unless it is
-/// damaged as a whole.
-fn mend(connection: &mut Connection, sink: &dyn Sink) -> Result<(), OpenError> {
-    match heal(connection) {
-        Ok(healed) if healed == Healed::default() => {}
-        Ok(Healed { slots, calls }) => {
-            error!(
-                quarters_of_an_hour = slots,
-                calls,
-                "the ledger held impossible figures: sums were made anew from the calls \
-                that are kept, and calls have lost what no call can have"
-            );
-            sink.receive(&Fact::LedgerFailed(LedgerFailure::Heal));
-        }
-        Err(failure) if is_corrupt(&failure) => return Err(failure.into()),
-        Err(failure) => warn!(%failure, "the sums of the ledger could not be checked"),
     }
-    Ok(())
-}
-
-/// Whether a sum is a lower bound.
-fn is_full(group: &CallGroup) -> bool {
-    let counts = [
-        group.calls,
-        group.priced_calls,
-        group.unpriced_calls,
-        group.cost.nano_usd(),
-    ];
-    let tokens = group.tokens.iter().map(|(_, tokens)| *tokens);
-    counts.into_iter().chain(tokens).any(is_lower_bound)
-}
-
-fn open_memory(now: Timestamp, models: &Models) -> Result<Opened, OpenError> {
-    let mut connection = open_in_memory()?;
-    let (boot, begun) = begin(&mut connection, now, models)?;
-    let connection = Arc::new(Mutex::new(connection));
-    Ok(Opened {
-        store: Store::Memory(Arc::clone(&connection)),
-        reader: Reader::Memory(connection),
-        boot,
-        begun,
-    })
-}
-
-/// Registers this process, and turns what an earlier one left under way into interrupted calls.
-fn begin(
-    connection: &mut Connection,
-    now: Timestamp,
-    models: &Models,
-) -> Result<(Boot, Begun), OpenError> {
-    let transaction = connection.transaction()?;
-    // First, so that a model keeps the label that its series have.
-    let mut totals = restore::totals(&transaction, models)?;
-    let boot = Boot::next(&transaction, now)?;
-    let interrupted = Rows::new(&transaction, boot.id, models).interrupted()?;
-    let at: i64 =
-        transaction.query_row("SELECT min(started_at) FROM boots", [], |row| row.get(0))?;
-    if interrupted > 0 {
-        totals = restore::totals(&transaction, models)?;
-        info!(
-            calls = interrupted,
-            "calls that the last end cut off are kept as interrupted"
-        );
-    }
-    transaction.commit()?;
-    Ok((
-        boot,
-        Begun {
-            at: Timestamp::from_millisecond(at).unwrap_or(now),
-            totals,
-        },
-    ))
 }
 
 /// Entries that may wait: some 12 MB, or a quarter of an hour of a busy agent while the disk is

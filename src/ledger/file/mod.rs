@@ -2,6 +2,8 @@
 //!
 //! Rank 1 inside the ledger: what is read becomes sums and records of [`super::memory`].
 
+pub(super) mod awaited;
+pub(super) mod begin;
 pub(super) mod callers;
 mod columns;
 pub(super) mod disk;
@@ -25,6 +27,7 @@ mod schema_v7;
 pub(super) mod sessions;
 mod set_aside;
 mod share;
+pub(super) mod source;
 pub(super) mod span;
 pub(super) mod spent;
 pub(super) mod subagents;

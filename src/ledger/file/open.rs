@@ -84,6 +84,18 @@ impl OpenError {
         matches!(self, Self::Sqlite(error) if is_corrupt(error))
     }
 
+    /// Whether the connection is as good as before: a full disk and a lock leave it as it is, after
+    /// anything else a new one is tried.
+    pub(super) fn keeps_connection(&self) -> bool {
+        let Self::Sqlite(error) = self else {
+            return false;
+        };
+        matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull)
+        )
+    }
+
     /// Whether what was to be written is at fault, so that no later try can succeed: a constraint
     /// or type of the file forbids it, or a row of the file that belongs to it cannot be read. A
     /// full disk, a lock, a failing device or a missing table are not.

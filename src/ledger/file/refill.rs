@@ -28,6 +28,7 @@ use crate::record::{
 };
 
 /// What earlier processes have left, as much as is kept in memory.
+#[derive(Debug)]
 pub(in crate::ledger) struct Past {
     /// The least recently active first.
     conversations: Vec<Conversation>,
@@ -39,6 +40,7 @@ pub(in crate::ledger) struct Past {
     substitutions: Vec<substitutions::OfConversation>,
 }
 
+#[derive(Debug)]
 struct Conversation {
     id: Id,
     began: Timestamp,
@@ -46,6 +48,7 @@ struct Conversation {
     sums: ByModel,
 }
 
+#[derive(Debug)]
 struct Call {
     /// Of the calls of this process: negative for those of earlier ones.
     number: i64,
@@ -72,9 +75,11 @@ impl Past {
         })
     }
 
-    /// Puts it into a store whose other sums it is part of.
+    /// Puts it into a store whose other sums it is part of. Where that knows a conversation already,
+    /// which is then newer, the sums are added, and the list of its runs stays.
     pub(in crate::ledger) fn put_into(self, store: &mut Store) {
         let beginnings = self.beginnings();
+        let newer = store.runs_ended();
         for Conversation {
             id,
             began,
@@ -89,8 +94,11 @@ impl Past {
             store.put_back(id, sums, exact.map_or(began, |(began, _)| *began), ended);
         }
         for (run, number) in &self.runs {
-            store.run_ended(run);
-            store.runs_were(&run.cascade, *number);
+            let later = newer.get(&run.cascade).copied();
+            if later.is_none() {
+                store.run_ended(run);
+            }
+            store.runs_were(&run.cascade, number + later.unwrap_or_default());
         }
         for Call {
             number,

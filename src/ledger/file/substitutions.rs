@@ -39,6 +39,7 @@ pub(super) fn find(
 }
 
 /// Calls of one conversation that asked for one model and were answered by another.
+#[derive(Debug)]
 pub(super) struct OfConversation {
     pub(super) cascade: Id,
     pub(super) asked: Served,

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 use tracing::{error, info, warn};
 
+use super::awaited::Awaited;
 use super::open::{Identity, OpenError, Place};
 use super::pauses::Pauses;
 use super::queue::{Entry, Queue};
@@ -62,6 +63,8 @@ pub(in crate::ledger) struct Boot {
 pub(in crate::ledger) enum Store {
     /// To a file, when it is open.
     File(Place, Option<(Connection, Identity)>),
+    /// To memory, until another process has let the file go.
+    Awaited(Awaited),
     /// Nowhere: they end with the process.
     Memory(Arc<Mutex<Connection>>),
 }
@@ -103,13 +106,16 @@ impl Writer {
     /// Writes until the queue is closed.
     pub(in crate::ledger) fn run(mut self) {
         let mut retain_at = Instant::now() + FIRST_RETENTION;
-        while let Some(batch) = self
-            .queue
-            .batch(WINDOW, self.retention_due(retain_at), MAX_BATCH)
+        let due = |at: Instant| at.saturating_duration_since(Instant::now());
+        while let Some(batch) =
+            self.queue
+                .batch(WINDOW, self.longest_sleep(due(retain_at)), MAX_BATCH)
         {
             if !batch.is_empty() {
                 self.keep(&batch);
+                self.remember(batch);
             }
+            self.take_over();
             if Instant::now() >= retain_at {
                 let pause = if self.retain() {
                     NEXT_PART
@@ -119,17 +125,20 @@ impl Writer {
                 retain_at = Instant::now() + pause;
             }
         }
+        self.take_over();
         self.end();
-    }
-
-    fn retention_due(&self, at: Instant) -> Duration {
-        at.saturating_duration_since(Instant::now())
     }
 
     /// Writes the batch but for the records that the file can never take.
     fn keep(&mut self, batch: &[Entry]) {
+        self.write_all(batch);
+        self.queue.settled();
+    }
+
+    /// The same for entries that are not in the queue's hand.
+    pub(super) fn write_all(&mut self, entries: &[Entry]) {
         // Parts in their order, the first one last.
-        let mut parts = vec![batch];
+        let mut parts: Vec<_> = entries.chunks(MAX_BATCH).rev().collect();
         while let Some(part) = parts.pop() {
             match self.write(part) {
                 Written::Yes => {}
@@ -147,7 +156,6 @@ impl Writer {
                 }
             }
         }
-        self.queue.settled();
     }
 
     /// Writes some entries, as often as it takes.
@@ -212,7 +220,7 @@ impl Writer {
     }
 
     /// Counts what will never be written.
-    fn give_up(&self, entries: &[Entry]) {
+    pub(super) fn give_up(&self, entries: &[Entry]) {
         if !entries.is_empty() {
             error!(
                 records = entries.len(),
@@ -279,7 +287,10 @@ impl Writer {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<T, OpenError> {
         match &mut self.store {
-            Store::Memory(connection) => Ok(work(
+            Store::Awaited(Awaited {
+                memory: connection, ..
+            })
+            | Store::Memory(connection) => Ok(work(
                 &mut connection.lock().unwrap_or_else(PoisonError::into_inner),
             )?),
             Store::File(place, open) => {
@@ -321,7 +332,7 @@ impl Writer {
         } else {
             LedgerFailure::Open
         }));
-        if !keeps_connection(failure) {
+        if !failure.keeps_connection() {
             *open = None;
         }
     }
@@ -332,8 +343,13 @@ impl Drop for Writer {
     fn drop(&mut self) {
         // Before the end is reported, and the process may end: closing the last connection moves the
         // journal into the file.
-        if let Store::File(_, open) = &mut self.store {
-            *open = None;
+        match &mut self.store {
+            Store::File(_, open) => *open = None,
+            Store::Awaited(awaited) => {
+                let backlog = awaited.end();
+                self.give_up(&backlog);
+            }
+            Store::Memory(_) => {}
         }
         self.give_up(&self.queue.closed());
     }
@@ -352,17 +368,6 @@ pub(super) fn move_aside(place: &Place, failure: &OpenError, sink: &dyn Sink) {
             sink.receive(&Fact::LedgerFailed(LedgerFailure::Open));
         }
     }
-}
-
-/// A full disk and a lock leave the connection as it is; after anything else a new one is tried.
-fn keeps_connection(failure: &OpenError) -> bool {
-    let OpenError::Sqlite(error) = failure else {
-        return false;
-    };
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull)
-    )
 }
 
 /// What the log says of a record that the file can never take.

@@ -66,6 +66,15 @@ pub(in crate::ledger) struct SubagentSums {
     pub(in crate::ledger) sums: ByModel,
 }
 
+impl SubagentSums {
+    /// Adds what was known of it before.
+    pub(super) fn merge(&mut self, before: Self) {
+        self.sums.merge(&before.sums);
+        self.parent = self.parent.take().or(before.parent);
+        self.kind = self.kind.take().or(before.kind);
+    }
+}
+
 /// What is kept of a conversation, or of calls that may become part of one.
 #[derive(Debug)]
 pub(in crate::ledger) struct Conversation {

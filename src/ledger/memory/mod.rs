@@ -12,3 +12,4 @@ pub(super) mod substitutions;
 pub(super) mod sums;
 pub(super) mod thread;
 pub(super) mod time;
+pub(super) mod whole;

@@ -71,15 +71,14 @@ pub(in crate::ledger) struct Store {
 }
 
 impl Store {
-    /// `other` are the sums of earlier processes: they belong to conversations that are not kept
-    /// apart.
-    pub(in crate::ledger) fn new(limits: Limits, other: ByModel) -> Self {
+    /// An empty store.
+    pub(in crate::ledger) fn new(limits: Limits) -> Self {
         Self {
             limits,
             threads: HashMap::new(),
             by_activity: BTreeMap::new(),
             calls: BTreeMap::new(),
-            other,
+            other: ByModel::default(),
             too_late: 0,
             next: 0,
         }
@@ -164,6 +163,21 @@ impl Store {
         self.shrink(&thread);
     }
 
+    /// How many runs of each conversation have ended.
+    pub(in crate::ledger) fn runs_ended(&self) -> HashMap<Id, u64> {
+        let threads = self.threads.iter();
+        let ended = threads.filter_map(|(thread, conversation)| match thread {
+            Thread::Cascade(id) => Some((id.clone(), conversation.runs_ended)),
+            Thread::Trajectory(_) | Thread::Unknown => None,
+        });
+        ended.collect()
+    }
+
+    /// Adds sums of earlier processes, which belong to conversations that are not kept apart.
+    pub(in crate::ledger) fn add_other(&mut self, sums: &ByModel) {
+        self.other.merge(sums);
+    }
+
     /// Sets how many runs of the conversation had ended with the run that was put back last.
     pub(in crate::ledger) fn runs_were(&mut self, cascade: &Id, number: u64) {
         if let Some(conversation) = self.threads.get_mut(&Thread::Cascade(cascade.clone())) {
@@ -209,7 +223,11 @@ impl Store {
         if let Some(conversation) = self.threads.get_mut(&Thread::Cascade(cascade.clone()))
             && conversation.subagents.len() < MAX_SUBAGENTS
         {
-            conversation.subagents.insert(subagent, sums);
+            conversation
+                .subagents
+                .entry(subagent)
+                .or_default()
+                .merge(sums);
         }
     }
 

@@ -69,6 +69,12 @@ impl Stage {
         }
     }
 
+    /// How long processes wait for one another.
+    pub(super) fn with_patience(mut self, patience: Duration) -> Self {
+        self.config.wait_for_lock = patience;
+        self
+    }
+
     pub(super) fn path(&self) -> PathBuf {
         self.folder.path().join("ledger.db")
     }
@@ -574,7 +580,13 @@ fn the_file_is_for_its_owner_and_one_writer() {
         (Totals::default(), 1)
     );
     take(&second, [ended(numbered(1))]);
-    drop(second);
+    close(&second);
+    assert!(!second.unavailable().unwrap().is_awaited);
+    assert_eq!(
+        stage.received(Fact::LedgerDropped(LedgerRecord::Call)),
+        1,
+        "it has not become free before the end"
+    );
     close(&first);
     assert_eq!(stage.rows("SELECT count(*) FROM calls"), ["1"]);
 }

@@ -1,5 +1,6 @@
 //! What is answered of what was seen.
 
+mod awaited;
 mod cascades;
 mod file;
 mod kit;

@@ -1,5 +1,6 @@
 //! Bodies on their way: streamed, collected for a rule, or held until the provider wants them.
 
+use std::future::pending;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -97,9 +98,15 @@ fn joined(mut pieces: Vec<Bytes>, length: usize) -> Bytes {
 pub(super) fn after_continue(body: BoxBody, is_wanted: watch::Receiver<bool>) -> BoxBody {
     let hint = body.size_hint();
     let mut waiting = is_wanted;
-    let waited = async move {
-        // Nobody is left to say it: the body is waited for by nobody either.
-        let _ = timeout(CONTINUE_LIMIT, waiting.wait_for(|is_wanted| *is_wanted)).await;
+    let wanted = async move {
+        // Without the word the provider has answered: the body is not wanted any more, and to ask the
+        // agent for it now could come before that answer.
+        if waiting.wait_for(|is_wanted| *is_wanted).await.is_err() {
+            pending::<()>().await;
+        }
+    };
+    let waited = async {
+        let _ = timeout(CONTINUE_LIMIT, wanted).await;
     };
     Gated {
         waited: Some(Box::pin(waited)),

@@ -9,7 +9,7 @@ use super::body::{BoxBody, BoxError, Collected, collect, uncollected};
 use super::decide::Decided;
 use super::exchange::Exchanges;
 use crate::budget::{Budgets, ConnectionScope, Stop};
-use crate::dialect::{AskedCall, Refusal, RefusalReason};
+use crate::dialect::{AskedCall, RefusalReason, RequestRefusal};
 use crate::record::{Fact, Host, MadeCall, RefuseReason};
 use crate::rules::decode;
 
@@ -92,7 +92,7 @@ fn answer(asked: &AskedCall, stop: &Stop) -> Response<Bytes> {
     let left = stop
         .reopens_at
         .map(|at| at.duration_since(Timestamp::now()));
-    let refusal = Refusal {
+    let refusal = RequestRefusal {
         reason: RefusalReason::RateLimited {
             retry_after: left.and_then(|left| left.try_into().ok()),
         },

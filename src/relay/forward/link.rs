@@ -14,7 +14,7 @@ use tracing::{Instrument as _, debug, warn};
 
 use super::Surroundings;
 use super::exchange::Exchanges;
-use super::open::{Opened, Parts};
+use super::open::{OpenedProvider, Parts};
 use super::passed::Passed;
 use super::protocol::{AgentHttp, Protocol, ProviderHttp};
 use super::providers::Providers;
@@ -81,7 +81,7 @@ struct Link<'a> {
     result: Option<hyper::Result<()>>,
     running: Tasks,
     upgraded: Tasks,
-    opened: mpsc::UnboundedReceiver<Opened>,
+    opened: mpsc::UnboundedReceiver<OpenedProvider>,
     providers: Vec<ProviderLink<'a>>,
     record: &'a dyn Record,
 }
@@ -151,14 +151,16 @@ impl<'a> Link<'a> {
     async fn run(&mut self, request_head: Duration, terms: &super::Terms<'_>) -> End {
         let mut draining = false;
         loop {
-            let (deadline, late) = self.deadline(terms.idle, request_head);
+            let (deadline, _) = self.deadline(terms.idle, request_head);
+            // A head may begin meanwhile, which has less time.
+            let look_again = deadline.min(Instant::now() + request_head);
             // All state is in the link: a dropped `poll` loses nothing.
             let step = tokio::select! {
                 biased;
                 step = poll_fn(|cx| self.poll(cx, draining)) => step,
                 () = terms.shutdown.force.cancelled() => Step::Forced,
                 () = terms.shutdown.drain.cancelled(), if !draining => Step::Drain,
-                () = sleep_until(deadline) => Step::Quiet,
+                () = sleep_until(look_again) => Step::Quiet,
             };
             match step {
                 Step::Yield => yield_now().await,
@@ -171,11 +173,12 @@ impl<'a> Link<'a> {
                     draining = true;
                     self.end_after_open_exchanges();
                 }
-                // Something may have moved meanwhile.
-                Step::Quiet if self.deadline(terms.idle, request_head).0 <= Instant::now() => {
-                    return End::TimedOut(late);
+                Step::Quiet => {
+                    let (deadline, late) = self.deadline(terms.idle, request_head);
+                    if deadline <= Instant::now() {
+                        return End::TimedOut(late);
+                    }
                 }
-                Step::Quiet => {}
             }
             if terms.shutdown.force.is_cancelled() {
                 self.record.record(Fact::TimedOut(TimeoutStep::Drain));

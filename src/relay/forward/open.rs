@@ -16,17 +16,17 @@ use crate::observe::{Alpn, Changes, Connection, Observer, OpenObserver};
 pub(in crate::relay) struct Opener {
     observers: Arc<dyn OpenObserver>,
     pub(super) parts: Spawner,
-    opened: mpsc::UnboundedSender<Opened>,
+    opened: mpsc::UnboundedSender<OpenedProvider>,
 }
 
 /// What an [`Opener`] gives to the agent connection that it opens for.
 pub(in crate::relay) struct Parts {
     pub(super) running: Tasks,
-    pub(super) opened: mpsc::UnboundedReceiver<Opened>,
+    pub(super) opened: mpsc::UnboundedReceiver<OpenedProvider>,
 }
 
 /// A connection to a provider over which HTTP can be spoken.
-pub(super) struct Opened {
+pub(super) struct OpenedProvider {
     pub(super) http: ProviderHttp,
     pub(super) side: SharedSide,
     pub(super) passed: Arc<Passed>,
@@ -65,7 +65,7 @@ impl Opener {
             ..connection
         });
         // Fails only when the agent's connection has ended.
-        let _ = self.opened.send(Opened {
+        let _ = self.opened.send(OpenedProvider {
             http,
             side,
             passed,

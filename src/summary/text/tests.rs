@@ -117,6 +117,22 @@ fn what_was_not_seen_is_named_with_what_helps() {
 }
 
 #[test]
+fn a_ledger_that_another_process_has_gets_the_calls_later() {
+    let circumstances = Circumstances {
+        ledger: Recorded::Later("/state/ledger.db".into()),
+        ..sample_circumstances()
+    };
+    let collector = Collector::default();
+    collector.receive(&Fact::Call(Box::new(call("m", 0, 1))));
+    let text = text(&collector, circumstances);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains("in the ledger when the other gravimeter that has it has ended; log"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_run_without_a_call_is_one_line_with_a_remedy() {
     let collector = Collector::default();
     let render = |collector: &Collector, scope: &'static str| {

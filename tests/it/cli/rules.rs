@@ -25,7 +25,7 @@ impl Folder {
 
     /// Exit code, what it prints, and what it complains about.
     fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let done = gravimeter(self.0.path(), &[&["rules"], arguments].concat());
+        let done = gravimeter(self.0.path(), &[&["rules"][..], arguments].concat());
         (done.status.code(), out(&done), err(&done))
     }
 }

@@ -107,7 +107,12 @@ async fn a_provider_that_closes_an_idle_connection_closes_the_agents() {
     read_some(&mut provider, REQUEST.len()).await;
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     write_pieces(&mut provider, answer.as_bytes(), &[usize::MAX], true).await;
-    assert_eq!(read_head(&mut agent).await, answer);
+    // That it is the last one may be known already.
+    assert!(
+        read_head(&mut agent)
+            .await
+            .starts_with("HTTP/1.1 200 OK\r\n")
+    );
     assert_eq!(read_all(&mut agent).await, (Vec::new(), true));
     assert_eq!(gravimeter.seen().await.end, Some(End::Closed));
     gravimeter.close().await;

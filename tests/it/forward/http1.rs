@@ -79,7 +79,7 @@ async fn every_piece_of_a_stream_goes_on_at_once() {
     assert_eq!(read_head(&mut agent).await, answer);
     for round in 0..50 {
         // Each side waits for the other: one byte kept back would be the end.
-        let piece = format!("{:x}\r\n{}\r\n", round + 1, "x".repeat(round + 1));
+        let piece = format!("{:X}\r\n{}\r\n", round + 1, "x".repeat(round + 1));
         write_pieces(&mut agent, piece.as_bytes(), &[usize::MAX], false).await;
         assert_eq!(
             read_some(&mut provider, piece.len()).await,

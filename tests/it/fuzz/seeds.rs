@@ -432,7 +432,8 @@ pub(super) fn rules() -> Vec<Vec<u8>> {
     let seed = |(form, host, path): (&str, u8, u8), rules: &str| {
         let body = fs::read(folder.join(form).join("request.json")).expect("a fixture");
         // No coding.
-        [&[host, path, u8::MAX], rules.as_bytes(), &[0], &body].concat()
+        let choices = [host, path, u8::MAX];
+        [&choices[..], rules.as_bytes(), &[0][..], &body[..]].concat()
     };
     forms
         .into_iter()

@@ -10,6 +10,7 @@ use gravimeter::demo::agent::AppOutcome;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use super::sessions::Service;
 use super::{Stage, err};
 use crate::kit::binary::until;
 
@@ -37,42 +38,8 @@ async fn its_language_server_is_followed_and_its_own_connections_stay_whole() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it runs");
-    until(async || {
-        let turns: u64 = conversations(&stage).values().sum();
-        (turns == USERS * MESSAGES).then_some(())
-    })
-    .await;
-    let (outcome, summary) = end(run);
-    assert!(outcome.language_server.is_clean(), "{outcome:?}");
-
-    let json = stage.json();
-    let log = &outcome.language_server.log;
-    let tally = &outcome.language_server.tally;
-    let received: u64 = tally
-        .models
-        .values()
-        .map(|model| model.tokens.total())
-        .sum();
-    let counted = json["tokens"].as_object().expect("an object").values();
-    let counted: u64 = counted.filter_map(Value::as_u64).sum();
-    assert_eq!(counted, received, "{json}");
-    assert_eq!(json["conversations"], USERS, "{json}");
-    let turns = json["runs"].as_object().expect("an object").values();
-    let turns: u64 = turns.filter_map(Value::as_u64).sum();
-    assert_eq!(turns, log.runs.len() as u64, "{json}");
-    let line = format!("conversations {USERS} with {} turns: ", USERS * MESSAGES);
-    assert!(summary.contains(&line), "{summary}");
-
-    // The application does not trust the CA: it was refused at most once, and worked on.
-    assert!(outcome.own_answers >= OWN - 1, "{outcome:?}");
-    let passed: u64 = json["unseen"]["tunnelled"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .filter(|passed| passed["host"] == super::HOST)
-        .filter_map(|passed| passed["connections"].as_u64())
-        .sum();
-    assert_eq!(passed, u64::from(outcome.own_answers), "{json}");
+    every_turn(&stage, "exporter").await;
+    let received = whole(&stage, end(run));
 
     // And all of it is kept.
     let words = [
@@ -88,6 +55,40 @@ async fn its_language_server_is_followed_and_its_own_connections_stay_whole() {
     let named = groups.iter().filter(|group| group["cascade"].is_string());
     assert_eq!(named.count() as u64, USERS, "{kept}");
     assert_eq!(kept["totals"]["total_tokens"], received, "{kept}");
+}
+
+/// A service does the same for a run that is handed over to it, and for more than one at a time.
+#[tokio::test]
+async fn a_service_follows_the_language_server_of_a_run() {
+    let stage = Stage::new();
+    stage.configure();
+    let _service = Service::start(&stage).await;
+    let program = application(&stage);
+    let mut command = stage.run_anyhow(&[program.to_str().expect("UTF-8")]);
+    let run = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    // Only the service has an exporter.
+    every_turn(&stage, "web.sock").await;
+    assert_eq!(stage.sessions()[0]["state"], "running");
+    let received = whole(&stage, end(run.expect("it runs")));
+    let [session] = &stage.sessions()[..] else {
+        panic!("one session");
+    };
+    assert_eq!(session["usage"]["total_tokens"], received, "{session}");
+    // The next one has conversations of its own.
+    let mut command = stage.run_anyhow(&[program.to_str().expect("UTF-8")]);
+    let run = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    until(async || {
+        let turns: u64 = conversations(&stage, "web.sock").values().sum();
+        (turns == 2 * USERS * MESSAGES).then_some(())
+    })
+    .await;
+    whole(&stage, end(run.expect("it runs")));
 }
 
 /// What is started then hands everything to the process that runs already, whose environment and
@@ -154,10 +155,50 @@ fn application(stage: &Stage) -> std::path::PathBuf {
     program
 }
 
+/// Waits until the exporter at that socket shows every turn.
+async fn every_turn(stage: &Stage, socket: &str) {
+    until(async || {
+        let turns: u64 = conversations(stage, socket).values().sum();
+        (turns == USERS * MESSAGES).then_some(())
+    })
+    .await;
+}
+
+/// Asserts that the report has everything that the language server has received, and its turns, and
+/// that the application's own connections passed unread. Returns how many tokens were received.
+fn whole(stage: &Stage, (outcome, summary): (AppOutcome, String)) -> u64 {
+    assert!(outcome.language_server.is_clean(), "{outcome:?}");
+    let json = stage.json();
+    let log = &outcome.language_server.log;
+    let models = outcome.language_server.tally.models.values();
+    let received: u64 = models.map(|model| model.tokens.total()).sum();
+    let counted = json["tokens"].as_object().expect("an object").values();
+    let counted: u64 = counted.filter_map(Value::as_u64).sum();
+    assert_eq!(counted, received, "{json}");
+    assert_eq!(json["conversations"], USERS, "{json}");
+    let turns = json["runs"].as_object().expect("an object").values();
+    let turns: u64 = turns.filter_map(Value::as_u64).sum();
+    assert_eq!(turns, log.runs.len() as u64, "{json}");
+    let line = format!("conversations {USERS} with {} turns: ", USERS * MESSAGES);
+    assert!(summary.contains(&line), "{summary}");
+
+    // It does not trust the CA, and is not asked to.
+    assert_eq!(outcome.own_answers, OWN, "{outcome:?}");
+    let passed: u64 = json["unseen"]["tunnelled"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|passed| passed["host"] == super::HOST && passed["reason"] == "other_program")
+        .filter_map(|passed| passed["connections"].as_u64())
+        .sum();
+    assert_eq!(passed, u64::from(OWN), "{json}");
+    received
+}
+
 /// The conversations that `/v1/cascades` shows, with their turns that have ended; none while nothing
 /// answers.
-fn conversations(stage: &Stage) -> BTreeMap<String, u64> {
-    let socket = stage.home().join("exporter");
+fn conversations(stage: &Stage, socket: &str) -> BTreeMap<String, u64> {
+    let socket = stage.home().join(socket);
     let mut curl = stage.as_user();
     curl.args(["curl", "--silent", "--unix-socket"]).arg(socket);
     let output = curl.arg("http://localhost/v1/cascades").output();

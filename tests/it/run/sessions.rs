@@ -17,7 +17,7 @@ const CANARY: &str = "CANARY-b7f2";
 impl Stage {
     /// Writes the user's own configuration, which `serve` and `run` both read: the provider's
     /// stand-in is in the place of the real one, and the exporter is a Unix socket.
-    fn configure(&self) {
+    pub(super) fn configure(&self) {
         let folder = self.home().join(".config/gravimeter");
         fs::create_dir_all(&folder).expect("a folder");
         let text = format!(
@@ -39,7 +39,7 @@ impl Stage {
     }
 
     /// A run that a service may observe: no flag says how.
-    fn run_anyhow(&self, program: &[&str]) -> Command {
+    pub(super) fn run_anyhow(&self, program: &[&str]) -> Command {
         let json = self.json_path();
         let json = json.to_str().expect("UTF-8");
         let mut command = self.gravimeter(&["run", "--scope", "proxy", "--json", json, "--"]);
@@ -55,7 +55,7 @@ impl Stage {
     }
 
     /// The sessions that are kept, the last to begin first.
-    fn sessions(&self) -> Vec<Value> {
+    pub(super) fn sessions(&self) -> Vec<Value> {
         let answer = self.answer(&["sessions", "--json"]);
         answer["sessions"].as_array().expect("a list").clone()
     }
@@ -66,10 +66,10 @@ impl Stage {
 }
 
 /// `gravimeter serve` as the user leaves it on: no agent, no redirect.
-struct Service(Child);
+pub(super) struct Service(Child);
 
 impl Service {
-    async fn start(stage: &Stage) -> Self {
+    pub(super) async fn start(stage: &Stage) -> Self {
         let mut command = stage.gravimeter(&["serve"]);
         command.stderr(Stdio::null()).stdout(Stdio::null());
         let mut service = Self(command.spawn().expect("it runs"));
@@ -309,6 +309,36 @@ async fn a_service_that_is_started_again_goes_on_with_the_session() {
     assert_eq!(sessions.len(), 1, "{sessions:?}");
     assert_eq!(sessions[0]["usage"]["calls"], 2, "{sessions:?}");
     assert_eq!(sessions[0]["state"], "ended", "{sessions:?}");
+}
+
+/// The run goes on by itself, and so has the ledger: a service that starts meanwhile gets it when
+/// the run ends, with what it has recorded by then.
+#[tokio::test]
+async fn a_service_that_starts_beside_a_run_takes_its_ledger_over() {
+    let stage = Stage::new();
+    stage.configure();
+    let (script, called, go) = two_calls(&stage);
+    let mut run = stage.run_anyhow(&["sh", "-c", &script]);
+    let run = run.stderr(Stdio::piped()).spawn().expect("it runs");
+    until(async || called.exists().then_some(())).await;
+    let _service = Service::start(&stage).await;
+    let handed = stage.run_anyhow(&borrowed(&call(USAGE))).output();
+    let summary = succeeded(&handed.expect("it runs"));
+    assert!(summary.contains("in the ledger when"), "not yet: {summary}");
+    // Which the service answers: the other one's ledger is not its own yet.
+    assert_eq!(stage.sessions().len(), 1);
+    fs::write(&go, "").expect("written");
+    let summary = succeeded(&run.wait_with_output().expect("it ends"));
+    assert!(summary.contains("calls         2: 2 ok"), "{summary}");
+    until(async || (stage.sessions().len() == 2).then_some(())).await;
+    for by in ["model", "day", "program"] {
+        let usage = stage.answer(&["usage", "--json", "--by", by]);
+        assert_eq!(usage["totals"]["calls"], 3, "{by}: {usage}");
+    }
+    let later = stage.run_anyhow(&borrowed(&call(USAGE))).output();
+    let summary = succeeded(&later.expect("it runs"));
+    assert!(summary.contains("`gravimeter usage`"), "kept: {summary}");
+    assert_eq!(stage.sessions().len(), 3);
 }
 
 /// A run that is killed ends its session; the service goes on with the others.
