@@ -148,7 +148,7 @@ async fn redirect(relay: Arc<Relay>, doors: Arc<Doors>, tcp: TcpStream, shutdown
 }
 
 async fn requests(relay: Arc<Relay>, doors: Arc<Doors>, tcp: TcpStream, shutdown: Shutdown) {
-    if let Some(peer) = doors.gate.admit_requests(&tcp, &doors.tasks).await {
+    if let Some((tcp, peer)) = doors.gate.admit_requests(tcp, &doors.tasks).await {
         let caller = peer.caller().clone();
         relay.serve_requests(Box::new(tcp), caller, &shutdown).await;
     }

@@ -53,7 +53,7 @@ pub(super) enum ConnectError {
     NotConnect,
     /// The connection belongs to a user who is not served, or its owner is not known.
     #[error(
-        "this proxy serves the user who runs it and the agent's, and this connection is of another one ({0}); \
+        "only the user who runs this and the agent's are served here, and this connection is of another one ({0}); \
          capture.connect_users lets others in"
     )]
     NotServed(RefuseReason),
@@ -217,7 +217,7 @@ async fn refuse(mut tcp: TcpStream, error: &ConnectError) {
 /// The same for a user who is not served: the caller waits for nothing, so that the connection takes
 /// no slot that others need. A request that comes late is read by a task of its own, for a limited
 /// time; where there are too many of those, only what has arrived by now is read.
-async fn turn_away(
+pub(super) async fn turn_away(
     mut tcp: TcpStream,
     error: &ConnectError,
     lingering: &Lingering,

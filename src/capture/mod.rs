@@ -43,7 +43,7 @@ pub use peer::{PeerSearch, Peers};
 
 pub(crate) use connect_proxy::Lingering;
 
-use connect_proxy::Requested;
+use connect_proxy::{ConnectError, Requested};
 use peer::Ends;
 
 /// Where the CONNECT proxy listens unless another address is asked for.
@@ -190,11 +190,20 @@ impl Gate {
     /// who has opened it.
     pub(crate) async fn admit_requests(
         &self,
-        tcp: &TcpStream,
+        tcp: TcpStream,
         tasks: &TaskTracker,
-    ) -> Option<PeerSearch> {
-        self.admitted(self.owners.check(tcp).await)?;
-        Some(self.peers.search(ends_of(tcp).ok(), tasks))
+    ) -> Option<(TcpStream, PeerSearch)> {
+        match self.owners.check(&tcp).await {
+            Ok(()) => {
+                let peer = self.peers.search(ends_of(&tcp).ok(), tasks);
+                Some((tcp, peer))
+            }
+            Err(reason) => {
+                let refusal = ConnectError::NotServed(reason);
+                connect_proxy::turn_away(tcp, &refusal, &self.lingering, tasks).await;
+                self.admitted(Err(reason))
+            }
+        }
     }
 
     /// The same for a connection to its Unix socket, whose program is not searched for.

@@ -70,6 +70,7 @@ tests![
         an_own_address_is_inside_for_as_long_as_it_is_one,
         beside_a_redirect_nobody_listens,
         other_users_are_refused_and_counted,
+        other_users_are_refused_at_the_base_url_door,
     ],
     ends: [
         a_killed_gravimeter_fails_closed_and_comes_back,

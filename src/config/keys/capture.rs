@@ -72,8 +72,9 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::Number,
         default: DefaultValue::Is("4096"),
         help: "How many connections may be open at once by redirect, as many through the CONNECT proxy and as many to the\n\
-               base-URL door; more are refused and counted. Each takes two file descriptors: where the system's limit (ulimit -n) leaves room for fewer, the number is\n\
-               lowered at the start, with a warning, so that the exporter always has descriptors of its own.",
+               base-URL door; more are refused and counted. Each takes two file descriptors: where the system's limit (ulimit -n)\n\
+               leaves room for fewer, the number is lowered at the start, with a warning, so that the exporter always has\n\
+               descriptors of its own.",
         set: |raw, value| {
             put(
                 &mut raw.capture.max_connections,
