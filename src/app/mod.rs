@@ -303,11 +303,6 @@ impl App {
         &self.peers
     }
 
-    /// What the traffic is made of, also after Gravimeter has ended.
-    fn parts(&self) -> Arc<TrafficParts> {
-        Arc::clone(&self.parts)
-    }
-
     /// The certificate of the CA, as PEM.
     pub(crate) fn ca(&self) -> &str {
         self.parts.ca()

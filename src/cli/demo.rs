@@ -18,7 +18,6 @@ use tokio_util::task::TaskTracker;
 use super::{block_on, logging, terminal_width};
 use crate::app::{self, DemoOptions};
 use crate::budget::Budget;
-use crate::config::{self, Log, LogFormat, Places, process_environment};
 use crate::config::{self, Log, LogFormat, Places, process_environment, rules_of};
 use crate::demo::{
     AgentKind, AgentOptions, AppOptions, OfferedStreams, Provider, ProviderOptions, agent,

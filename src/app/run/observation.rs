@@ -231,7 +231,7 @@ impl Observation {
                     id: session.id,
                     ended_at: SystemTime::now(),
                 }));
-                let (ledger, parts) = (Arc::clone(app.ledger()), app.parts());
+                let (ledger, parts) = (Arc::clone(app.ledger()), Arc::clone(&app.parts));
                 app.stop(hurried).await;
                 ended.scope_failure = failure();
                 let path = config.ledger.enabled.then(|| config.ledger_path());

@@ -63,7 +63,7 @@ pub(super) async fn icon() -> impl IntoResponse {
 /// The parts of the page that change, each under the id of its element.
 pub(super) fn sections(web: &Web) -> Result<Vec<(&'static str, String)>, fmt::Error> {
     let view = View::of(web)?;
-    let parts: [(&'static str, Part); 10] = [
+    let parts: [(&'static str, Part); 11] = [
         ("status", status),
         ("cards", cards),
         ("budgets", budgets::bars),
