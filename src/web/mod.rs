@@ -9,6 +9,7 @@ pub(crate) mod access;
 mod answer_slot;
 mod body;
 mod budgets;
+mod calls;
 mod cascades;
 mod connection;
 mod error;
@@ -246,8 +247,11 @@ impl Web {
             middleware::from_fn_with_state(Arc::clone(self), answer_slot::limit_answers);
         Router::new()
             .route("/", get(page::page))
+            .route("/calls/{id}", get(page::call))
+            .route("/conversations/{id}", get(page::conversation))
             .route("/icon.svg", get(page::icon))
             .route("/v1/budgets", get(budgets::budgets))
+            .route("/v1/calls/{id}", get(calls::call))
             .route("/v1/cascades", get(cascades::cascades))
             .route("/v1/cascades/{id}", get(cascades::cascade))
             .route("/v1/live", get(live::live))

@@ -105,7 +105,10 @@ impl<'a> Table<'a> {
             warn: warn.unwrap_or(DEFAULT_WARN * stop.unwrap_or(1.0)),
             stop,
             on_error: fail.unwrap_or(OnError::Open),
-            zone: zone.unwrap_or_else(Zone::of_this_machine).into(),
+            zone: zone
+                .unwrap_or_else(Zone::of_this_machine)
+                .time_zone()
+                .clone(),
         })
     }
 

@@ -2,31 +2,33 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{View, clock, escaped, second};
+use super::View;
+use super::html::{escaped, heading};
 use crate::budget::{BudgetStatus, GroupStatus, Notice, State};
 
 /// Writes nothing where there are no budgets.
-pub(super) fn bars(html: &mut String, view: &View) -> fmt::Result {
+pub(super) fn bars(html: &mut String, view: &View<'_>) -> fmt::Result {
     let answer = &view.budgets;
     if answer.budgets.is_empty() {
         return Ok(());
     }
-    html.push_str("<h2>Budgets</h2><ul class=\"bars\">");
+    heading(html, "Budgets", Some("/v1/budgets"))?;
+    html.push_str("<div class=\"scroll\" role=\"region\" aria-label=\"Budgets\" tabindex=\"0\"><ul class=\"bars\">");
     for budget in &answer.budgets {
-        bar(html, budget)?;
+        bar(html, budget, view)?;
     }
-    html.push_str("</ul>");
+    html.push_str("</ul></div>");
     if !answer.changes.is_empty() {
         html.push_str("<ul class=\"lights\">");
         for notice in &answer.changes {
-            change(html, notice)?;
+            change(html, notice, view)?;
         }
         html.push_str("</ul>");
     }
     Ok(())
 }
 
-fn bar(html: &mut String, budget: &BudgetStatus) -> fmt::Result {
+fn bar(html: &mut String, budget: &BudgetStatus, view: &View<'_>) -> fmt::Result {
     let percent = (budget.used_ratio * 100.0).floor() as u64;
     write!(
         html,
@@ -53,11 +55,8 @@ fn bar(html: &mut String, budget: &BudgetStatus) -> fmt::Result {
         State::Ok | State::Stopped | State::Warned => budget.until,
     };
     if let Some(until) = until {
-        let until = second(until);
-        write!(
-            html,
-            " <small>until <time datetime=\"{until}\">{until}</time></small>"
-        )?;
+        let until = view.reader.time(until, view.now);
+        write!(html, " <small>until {until}</small>")?;
     }
     html.push_str("</span></li>");
     Ok(())
@@ -77,12 +76,12 @@ fn most(budget: &BudgetStatus) -> String {
     budget.groups.first().map(named).unwrap_or_default()
 }
 
-fn change(html: &mut String, notice: &Notice) -> fmt::Result {
+fn change(html: &mut String, notice: &Notice, view: &View<'_>) -> fmt::Result {
     let class = class(notice.state);
     write!(
         html,
         "<li>{} <span class=\"dot {class}\">{}",
-        clock(notice.at),
+        view.reader.time(notice.at, view.now),
         escaped(notice.budget.as_str())
     )?;
     if !notice.group.is_empty() {

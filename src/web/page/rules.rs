@@ -7,7 +7,7 @@ use super::{View, escaped, grouped};
 use crate::record::RuleResult;
 
 /// Nothing where there are no rules.
-pub(super) fn list(html: &mut String, view: &View) -> fmt::Result {
+pub(super) fn list(html: &mut String, view: &View<'_>) -> fmt::Result {
     let rules = &view.live.rules;
     if rules.active == 0 && !rules.is_broken && rules.uses.is_empty() {
         return Ok(());
