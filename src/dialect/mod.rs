@@ -206,7 +206,8 @@ pub fn may_answer(host: &Host, provider: Provider) -> bool {
     }
 }
 
-fn provider_of(host: &Host) -> Option<Provider> {
+/// Whose models answer at a host, where that is known.
+pub(crate) fn provider_of(host: &Host) -> Option<Provider> {
     DIALECTS
         .iter()
         .find_map(|dialect| (dialect.provider_of)(host))

@@ -239,7 +239,7 @@ impl Observation {
                     id: session.id,
                     ended_at: SystemTime::now(),
                 }));
-                let ledger = Arc::clone(app.ledger());
+                let (ledger, parts) = (Arc::clone(app.ledger()), Arc::clone(&app.parts));
                 app.stop(hurried).await;
                 ended.scope_failure = failure();
                 let path = config.ledger.enabled.then(|| config.ledger_path());
@@ -247,6 +247,7 @@ impl Observation {
                     session.program.to_string(),
                     session.started_at,
                     recorded(&ledger, path),
+                    parts.budget_statuses(),
                 );
                 let report = collector.report(circumstances);
                 Summary {
