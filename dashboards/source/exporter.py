@@ -267,6 +267,19 @@ def _trust() -> Band:
             "short",
             nothing="none",
         ),
+        bars(
+            "Requests that rules matched",
+            "By rule and what it did: applied, denied, unchanged, dry_run; failed, signed and too_large could not be changed.",
+            {"{{rule}}: {{result}}": gravimeter.per_minute("rules_applied_total", by="rule, result")},
+            "short",
+            nothing="none",
+        ),
+        lines(
+            "Rules that hold",
+            "broken: the last edit of their files has mistakes, so that the rules before it hold.",
+            {"active": gravimeter.value("rules_active"), "broken": gravimeter.value("rules_broken", how="max")},
+            "short",
+        ),
     )
 
 

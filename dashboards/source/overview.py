@@ -40,6 +40,7 @@ def board() -> Board:
     built.row("In the time range shown, and now", _numbers())
     built.row("Tokens and spend", *_tokens())
     built.row("Calls", *_calls())
+    built.row("Budgets", _budgets())
     built.row("Quotas", _quotas())
     built.row("Models", (9, [(24, _models())]))
     return built
@@ -215,6 +216,33 @@ def _calls() -> list[Band]:
                 {
                     "calls, {{provider}}": providers.value("calls_in_flight", by="provider"),
                     "cascades": gravimeter.value("cascades_running"),
+                },
+                "short",
+            ),
+        ),
+    ]
+
+
+def _budgets() -> Band:
+    return 8, [
+        (
+            14,
+            lines(
+                "Budgets, spent",
+                "The part of each budget that is spent in its window: 100 % is all of it.",
+                {"{{budget}}": gravimeter.value("budget_used_ratio", by="budget", how="max")},
+                "percentunit",
+                steps=above(0.8, 1),
+            ),
+        ),
+        (
+            10,
+            bars(
+                "Stops and notifications",
+                "How often a budget was used up, and how people were notified of what changes about budgets, per minute.",
+                {
+                    "{{budget}} used up": gravimeter.per_minute("budget_stops_total", by="budget"),
+                    "{{target}} {{result}}": gravimeter.per_minute("notifications_total", by="target, result"),
                 },
                 "short",
             ),

@@ -23,7 +23,7 @@ use crate::web::Listener;
 #[derive(Default)]
 pub(super) struct Doors {
     pub(super) web: Vec<Listener>,
-    pub(super) traffic: Vec<(Door, TcpListener)>,
+    pub(super) traffic: Vec<(Door, Listener)>,
 }
 
 /// Where Gravimeter can be reached; the ports are the real ones when the configuration left them to
@@ -38,6 +38,8 @@ pub struct Addresses {
     pub redirect: Vec<SocketAddr>,
     /// The CONNECT proxy.
     pub connect: Option<SocketAddr>,
+    /// The base-URL door.
+    pub base_url: Option<SocketAddr>,
 }
 
 impl Doors {
@@ -54,16 +56,34 @@ impl Doors {
                 .transpose()?,
         };
         if let Some((listener, address)) = connect {
-            doors.traffic.push((Door::Connect, listener));
+            doors.traffic.push((Door::Connect, listener.into()));
             addresses.connect = Some(address);
         }
+        doors.open_base_url(config, &mut addresses)?;
         Ok((doors, addresses))
     }
 
-    /// How many kinds of doors connections arrive at.
-    pub(super) fn kinds(&self) -> usize {
+    /// How many kinds of doors connections arrive at, those `also` included.
+    pub(super) fn kinds(&self, also: &[Door]) -> usize {
         let has = |kind| self.traffic.iter().any(|(door, _)| *door == kind);
-        Door::ALL.iter().filter(|kind| has(**kind)).count()
+        let kinds = Door::ALL.iter();
+        kinds
+            .filter(|kind| has(**kind) || also.contains(kind))
+            .count()
+    }
+
+    fn open_base_url(&mut self, config: &Config, to: &mut Addresses) -> Result<(), Error> {
+        if let Some(wanted) = config.capture.base_url_listen {
+            let (listener, address) = bind(wanted, "capture.base_url.listen")?;
+            self.traffic.push((Door::BaseUrl, listener.into()));
+            to.base_url = Some(address);
+        }
+        if let Some(path) = &config.capture.base_url_socket {
+            // Who may use it is decided by who does, not by who may write to the file.
+            let listener = Listener::bind_unix(path, ANYBODY)?;
+            self.traffic.push((Door::BaseUrl, listener));
+        }
+        Ok(())
     }
 
     fn open_exporter(
@@ -139,7 +159,7 @@ impl Doors {
                 .collect::<Result<_, _>>()?;
         }
         for (listener, address) in bound {
-            self.traffic.push((Door::Redirect, listener));
+            self.traffic.push((Door::Redirect, listener.into()));
             to.redirect.push(address);
         }
         Ok(())
@@ -160,6 +180,7 @@ impl Addresses {
             web = self.exporter().map(display),
             sockets,
             connect = self.connect.map(display),
+            base_url = self.base_url.map(display),
             redirect = listed(&self.redirect),
             "listening"
         );
@@ -170,17 +191,19 @@ impl Addresses {
         self.redirect
             .iter()
             .chain(&self.connect)
+            .chain(&self.base_url)
             .chain(&self.web)
             .copied()
             .collect()
     }
 }
 
-/// Whom the CONNECT proxy serves: the user who runs Gravimeter, the agent's user, and whoever else
-/// is named. Nobody is looked up where there is no such proxy.
-pub(super) async fn owners(config: &Config, addresses: &Addresses) -> Result<Owners, Error> {
+/// Whom the CONNECT proxy and the base-URL door serve: the user who runs Gravimeter, the agent's
+/// user, and the others that are named. Nobody is looked up where there is neither.
+pub(super) async fn owners(config: &Config, doors: &Doors) -> Result<Owners, Error> {
     let mut allowed = vec![rustix::process::geteuid().as_raw()];
-    if addresses.connect.is_some() {
+    let is_asked = |(door, _): &(Door, Listener)| *door != Door::Redirect;
+    if doors.traffic.iter().any(is_asked) {
         // One that does not exist yet is made together with the redirect rules, and comes by them.
         let agent = config.launch.user.iter().map(|user| (user, false));
         let named = config.capture.connect_users.iter().map(|user| (user, true));
@@ -232,3 +255,6 @@ fn listed(words: impl IntoIterator<Item = impl ToString>) -> Option<String> {
 fn has_ipv6() -> bool {
     std::path::Path::new("/proc/net/if_inet6").exists()
 }
+
+/// `rw` for all.
+const ANYBODY: u32 = 0o666;

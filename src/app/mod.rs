@@ -6,7 +6,9 @@
 
 mod activation;
 mod agent;
+mod budgets;
 mod cascades;
+mod control;
 mod demo;
 mod doors;
 mod error;
@@ -14,6 +16,7 @@ mod handover;
 mod notify;
 mod parts;
 mod process;
+mod request_rules;
 mod rules;
 mod run;
 mod running;
@@ -40,7 +43,7 @@ use crate::export::diagnostics::Diagnostics;
 use crate::export::otlp::{Exporter, Pusher};
 use crate::launch::ConnectionGuide;
 use crate::ledger::{Ledger, UsageReport};
-use crate::record::{Caller, Fact, Label as _, Record};
+use crate::record::{Caller, Fact, Record};
 use crate::tls::bundle::Bundle;
 use crate::web::access::Access;
 use crate::web::{Condition, Listener, Readiness, Web};
@@ -48,6 +51,7 @@ use crate::web::{Condition, Listener, Readiness, Web};
 pub use activation::Activation;
 pub(crate) use agent::closed_folder;
 pub use cascades::ServerSearch;
+pub(crate) use control::lift;
 pub(crate) use demo::{DemoOptions, demo};
 pub use doors::Addresses;
 pub use error::Error;
@@ -59,6 +63,7 @@ pub use traffic::Traffic;
 use cascades::Endpoints;
 use doors::Doors;
 use parts::TrafficParts;
+use request_rules::Reload;
 use rules::InstalledRules;
 use running::Running;
 use signals::Signals;
@@ -122,7 +127,7 @@ impl App {
         agent::refuse_own_user(&config).await?;
         create_state_dir(&config.state_dir)?;
         let (doors, addresses) = Doors::open(&config, surroundings.handed)?;
-        let owners = doors::owners(&config, &addresses).await?;
+        let owners = doors::owners(&config, &doors).await?;
         let access = open_access(&config, &addresses)?;
         let views = Views::new(
             &config,
@@ -136,8 +141,8 @@ impl App {
 
         let doors_for_traffic = match surroundings.takes_sessions {
             // Sessions come by both.
-            true => Door::ALL.len(),
-            false => doors.kinds(),
+            true => doors.kinds(&[Door::Connect, Door::Redirect]),
+            false => doors.kinds(&[]),
         };
         let parts = Arc::new(TrafficParts::new(
             &config,
@@ -172,7 +177,16 @@ impl App {
             &trust.collectors,
         );
         exporter.spawn(notify::watchdog(exporter.stopping().clone()));
+        let reload = Reload::new(
+            config.rule_files.clone(),
+            views.rules,
+            Arc::clone(&views.record),
+        );
+        exporter.spawn(reload.run(exporter.stopping().clone()));
         serve_exporter(exporter, doors.web, &views.web);
+        if let Some(budgets) = &parts.budgets {
+            budgets::serve(&config, budgets, &trust.collectors, &running, &views.record);
+        }
         let takes_sessions = surroundings.takes_sessions;
         let caller = surroundings.session.as_ref().map(Caller::of_session);
         let peers = Peers::new(caller.unwrap_or_default());

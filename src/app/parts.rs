@@ -6,10 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use tokio::sync::watch;
+
 use super::sinks::Sinks;
 use super::trust::Trust;
 use super::views::Views;
 use super::{Traffic, process};
+use crate::budget::{BudgetStatus, Budgets};
 use crate::capture::listener::Slots;
 use crate::capture::peer::ProgramPattern;
 use crate::capture::{OriginalDst, Owners, Peers};
@@ -21,6 +25,7 @@ use crate::ledger::Ledger;
 use crate::observe::memory::Memory;
 use crate::record::Record;
 use crate::relay::{self, Untrusting};
+use crate::rules::Rules;
 use crate::summary::Recorded;
 use crate::tls::leaf::Leaves;
 use crate::tls::upstream::Upstream;
@@ -38,7 +43,10 @@ pub(super) struct TrafficParts {
     pub(super) ca: String,
     pub(super) original_dst: Arc<dyn OriginalDst>,
     pub(super) memory: Memory,
+    /// The rules that hold now.
+    pub(super) rules: watch::Receiver<Arc<Rules>>,
     pub(super) record: Arc<dyn Record>,
+    pub(super) budgets: Option<Arc<Budgets>>,
     pub(super) sinks: Arc<Sinks>,
     /// How the language server that a session starts is followed.
     pub(super) cascade: cascade::Config,
@@ -85,7 +93,9 @@ impl TrafficParts {
             ca: trust.ca.clone(),
             original_dst,
             memory: Memory::new(config.observe.max_memory),
+            rules: views.rules.subscribe(),
             record: Arc::clone(&views.record),
+            budgets: views.budgets.clone(),
             sinks: Arc::clone(&views.sinks),
             cascade: cascade::Config {
                 // Both are of the service's own agent.
@@ -106,6 +116,12 @@ impl TrafficParts {
 
     pub(super) fn record(&self) -> &dyn Record {
         &*self.record
+    }
+
+    /// How the budgets stand; none where there are none.
+    pub(super) fn budget_statuses(&self) -> Vec<BudgetStatus> {
+        let budgets = self.budgets.as_ref();
+        budgets.map_or_else(Vec::new, |budgets| budgets.statuses(Timestamp::now()))
     }
 
     /// The traffic of the program's own listeners.
@@ -146,7 +162,9 @@ impl TrafficParts {
             upstream: Arc::clone(&self.upstream),
             leaves: Arc::clone(&self.leaves),
             original_dst: Arc::clone(&self.original_dst),
+            budgets: self.budgets.clone(),
             observers: Arc::new(observers),
+            rules: self.rules.clone(),
             record,
         }
     }

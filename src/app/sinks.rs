@@ -7,9 +7,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
+use super::request_rules::DryRuns;
 use crate::cascade::correlate::Correlator;
 use crate::pricing::{Priced, Prices};
 use crate::record::{FanOut, Models, Named, Record, Sampling, Sink};
+use crate::rules::Rules;
 
 /// Everything that takes facts, with what facts are completed by on their way.
 pub(super) struct Sinks {
@@ -20,6 +24,8 @@ pub(super) struct Sinks {
     /// The names under which models are counted.
     pub(super) models: Arc<Models>,
     pub(super) prices: Arc<Prices>,
+    /// The rules that hold now, whose dry runs are tried on every call.
+    pub(super) rules: watch::Receiver<Arc<Rules>>,
 }
 
 impl Sinks {
@@ -37,6 +43,7 @@ impl Sinks {
     /// correlator.
     pub(super) fn record_through(&self, correlator: &Arc<Correlator>) -> Arc<dyn Record> {
         let priced = Priced::new(Arc::clone(&self.prices), Arc::clone(correlator) as _);
-        Arc::new(Named::new(Arc::clone(&self.models), Arc::new(priced)))
+        let dry_runs = DryRuns::new(self.rules.clone(), Arc::new(priced));
+        Arc::new(Named::new(Arc::clone(&self.models), Arc::new(dry_runs)))
     }
 }

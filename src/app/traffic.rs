@@ -5,20 +5,25 @@
 //! them is given to it: who knows where a redirected connection was going, who looks at the
 //! plaintext, and where facts are stated.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::capture::listener::{self, Doors, Slots};
+use crate::budget::Budgets;
+use crate::capture::listener::{self, Accept, Doors, Slots};
 use crate::capture::{Door, Gate, Lingering, LoopGuard, OriginalDst, Owners, Peers};
 use crate::observe::OpenObserver;
 use crate::record::Record;
 use crate::relay::{self, Rejections, Relay, Shutdown};
+use crate::rules::Rules;
 use crate::tls::leaf::Leaves;
 use crate::tls::upstream::Upstream;
+use crate::web::{Listener, SocketFile};
 
 /// What the traffic side is made of.
 pub struct Traffic {
@@ -42,8 +47,12 @@ pub struct Traffic {
     pub leaves: Arc<Leaves>,
     /// Knows where a redirected connection was going.
     pub original_dst: Arc<dyn OriginalDst>,
+    /// Stop calls when they are used up; `None` where there are none.
+    pub budgets: Option<Arc<Budgets>>,
     /// Looks at the plaintext.
     pub observers: Arc<dyn OpenObserver>,
+    /// The rules by which requests are changed.
+    pub rules: watch::Receiver<Arc<Rules>>,
     /// Where everything that happens is stated.
     pub record: Arc<dyn Record>,
 }
@@ -52,7 +61,7 @@ impl Traffic {
     /// Serves the connections of all listeners, by tasks of `tasks`, until `shutdown`.
     pub fn serve(
         self,
-        listeners: impl IntoIterator<Item = (Door, TcpListener)>,
+        listeners: impl IntoIterator<Item = (Door, impl Into<Listener>)>,
         tasks: &TaskTracker,
         shutdown: &Shutdown,
     ) {
@@ -63,6 +72,8 @@ impl Traffic {
             upstream: self.upstream,
             leaves: self.leaves,
             rejections: Rejections::default(),
+            budgets: self.budgets,
+            rules: self.rules,
             observers: self.observers,
             record: Arc::clone(&self.record),
         });
@@ -80,19 +91,94 @@ impl Traffic {
             slots: self.slots,
             tasks: tasks.clone(),
         });
+        let served = Served {
+            relay,
+            doors,
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+        };
         for (door, listener) in listeners {
-            let (relay, served) = (Arc::clone(&relay), shutdown.clone());
-            let serve = move |accepted| {
-                let (relay, shutdown) = (Arc::clone(&relay), served.clone());
-                async move { relay.serve(accepted, &shutdown).await }
-            };
-            tasks.spawn(listener::run(
-                listener,
-                door,
-                Arc::clone(&doors),
-                shutdown.drain.clone(),
-                serve,
-            ));
+            match (door, listener.into()) {
+                (Door::BaseUrl, Listener::Tcp(listener)) => served.run(listener, door, requests),
+                (Door::Connect, Listener::Tcp(listener)) => served.run(listener, door, connect),
+                (Door::Redirect, Listener::Tcp(listener)) => served.run(listener, door, redirect),
+                // No other door has one.
+                (_, Listener::Unix(listener, file)) => {
+                    let listener = SocketListener(listener, file);
+                    served.run(listener, Door::BaseUrl, socket_requests);
+                }
+            }
         }
+    }
+}
+
+/// What the listeners have in common while they are served.
+struct Served {
+    relay: Arc<Relay>,
+    doors: Arc<Doors>,
+    tasks: TaskTracker,
+    shutdown: Shutdown,
+}
+
+impl Served {
+    fn run<L, S, F>(&self, listener: L, door: Door, serve: S)
+    where
+        L: Accept,
+        S: Fn(Arc<Relay>, Arc<Doors>, L::Stream, Shutdown) -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (relay, shutdown) = (Arc::clone(&self.relay), self.shutdown.clone());
+        let serve = move |doors, stream| serve(Arc::clone(&relay), doors, stream, shutdown.clone());
+        let (doors, drain) = (Arc::clone(&self.doors), self.shutdown.drain.clone());
+        self.tasks
+            .spawn(listener::run(listener, door, doors, drain, serve));
+    }
+}
+
+async fn connect(relay: Arc<Relay>, doors: Arc<Doors>, tcp: TcpStream, shutdown: Shutdown) {
+    if let Some(accepted) = doors.gate.admit_connect(tcp, &doors.tasks).await {
+        relay.serve(accepted, &shutdown).await;
+    }
+}
+
+async fn redirect(relay: Arc<Relay>, doors: Arc<Doors>, tcp: TcpStream, shutdown: Shutdown) {
+    if let Some(accepted) = doors.gate.admit_redirected(tcp, &doors.tasks) {
+        relay.serve(accepted, &shutdown).await;
+    }
+}
+
+async fn requests(relay: Arc<Relay>, doors: Arc<Doors>, tcp: TcpStream, shutdown: Shutdown) {
+    if let Some((tcp, peer)) = doors.gate.admit_requests(tcp, &doors.tasks).await {
+        let caller = peer.caller().clone();
+        relay.serve_requests(Box::new(tcp), caller, &shutdown).await;
+    }
+}
+
+async fn socket_requests(
+    relay: Arc<Relay>,
+    doors: Arc<Doors>,
+    unix: UnixStream,
+    shutdown: Shutdown,
+) {
+    if let Some(peer) = doors.gate.admit_socket(&unix, &doors.tasks) {
+        let caller = peer.caller().clone();
+        relay
+            .serve_requests(Box::new(unix), caller, &shutdown)
+            .await;
+    }
+}
+
+/// A Unix socket whose file goes when nothing listens there any more.
+struct SocketListener(
+    UnixListener,
+    #[expect(dead_code, reason = "removed when dropped")] Option<SocketFile>,
+);
+
+impl Accept for SocketListener {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<UnixStream> {
+        let (unix, _) = self.0.accept().await?;
+        Ok(unix)
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::cascade::correlate::Correlator;
 use crate::config::Config;
@@ -13,11 +14,15 @@ use crate::export::otlp::{Exporter, Pusher, Resource};
 use crate::export::traces::Traces;
 use crate::ledger::Ledger;
 use crate::record::{Models, Record, Sink};
+use crate::rules::Rules;
 use crate::web::access::Access;
 use crate::web::{Condition, Live, Readiness, Web};
 
+use super::budgets;
+use super::request_rules::RuleLog;
 use super::sinks::Sinks;
 use super::unread::UnreadLog;
+use crate::budget::Budgets;
 
 /// Everything that facts end in.
 pub(super) struct Views {
@@ -31,6 +36,10 @@ pub(super) struct Views {
     pub(super) spans: Option<Exporter>,
     /// What pushes metrics to the collector, where anything does.
     pub(super) pusher: Option<Pusher>,
+    /// The rules that change requests.
+    pub(super) rules: watch::Sender<Arc<Rules>>,
+    /// How much of each budget is spent; `None` where there are none.
+    pub(super) budgets: Option<Arc<Budgets>>,
     /// What answers `/v1/usage`.
     pub(super) ledger: Arc<Ledger>,
     /// What must hold before the path is open.
@@ -67,7 +76,13 @@ impl Views {
             Arc::clone(&metrics) as _,
             Arc::clone(&live) as _,
             Arc::<UnreadLog>::default(),
+            Arc::<RuleLog>::default(),
         ];
+        let budgets = budgets::open(config, &models, &ledger);
+        if let Some(budgets) = &budgets {
+            metrics.show_budgets(Arc::clone(budgets));
+            sinks.push(Arc::clone(budgets) as _);
+        }
         sinks.extend(more);
         let resource = Resource::new(&config.otlp);
         let spans = Traces::new(&config.otlp, resource.clone(), metrics.spans()).map(
@@ -88,8 +103,13 @@ impl Views {
             Arc::clone(&readiness),
             live,
         );
+        if let Some(budgets) = &budgets {
+            web.show_budgets(Arc::clone(budgets));
+        }
+        let (rules, rules_now) = watch::channel(Arc::clone(&config.rules));
         let sinks = Arc::new(Sinks {
             all: sinks,
+            rules: rules_now,
             sampling: spans.is_some().then_some(config.otlp.sampling),
             models,
             prices: Arc::clone(&config.prices),
@@ -101,6 +121,8 @@ impl Views {
             sinks,
             spans,
             pusher,
+            rules,
+            budgets,
             ledger,
             readiness,
             web,

@@ -53,7 +53,7 @@ pub(super) enum ConnectError {
     NotConnect,
     /// The connection belongs to a user who is not served, or its owner is not known.
     #[error(
-        "this proxy serves the user who runs it and the agent's, and this connection is of another one ({0}); \
+        "only the user who runs this and the agent's are served here, and this connection is of another one ({0}); \
          capture.connect_users lets others in"
     )]
     NotServed(RefuseReason),
@@ -217,7 +217,7 @@ async fn refuse(mut tcp: TcpStream, error: &ConnectError) {
 /// The same for a user who is not served: the caller waits for nothing, so that the connection takes
 /// no slot that others need. A request that comes late is read by a task of its own, for a limited
 /// time; where there are too many of those, only what has arrived by now is read.
-async fn turn_away(
+pub(super) async fn turn_away(
     mut tcp: TcpStream,
     error: &ConnectError,
     lingering: &Lingering,
@@ -519,10 +519,17 @@ mod tests {
     async fn who_goes_on_sending_or_never_leaves_is_not_waited_for() {
         for flood in [&[][..], &[b'x'; 2 * MAX_DROPPED]] {
             let (mut agent, lingering, tasks) = turned_away(Lingering::default()).await;
+            let start = tokio::time::Instant::now();
             // It may be cut off within.
             let _ = agent.write_all(flood).await;
             tasks.close();
             tasks.wait().await;
+            let is_cut_off = start.elapsed() < LINGER_LIMIT;
+            assert_eq!(
+                is_cut_off,
+                !flood.is_empty(),
+                "by its bytes, or by the time"
+            );
             assert_eq!(lingering.0.available_permits(), MAX_LINGERING);
         }
     }

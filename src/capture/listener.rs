@@ -18,13 +18,13 @@ use tokio_util::task::TaskTracker;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info_span, warn};
 
-use super::{Accepted, Door, Gate};
+use super::{Door, Gate};
 use crate::record::diagnostics::{
     self, DISPOSITION, DOOR, ERROR_TYPE, SERVER_ADDRESS, TARGET, TUNNEL_WHY,
 };
 use crate::record::{Fact, Label as _, Record, RefuseReason};
 
-/// The state that the listeners of both doors (redirect and CONNECT) share.
+/// The state that the listeners of all doors share.
 pub(crate) struct Doors {
     /// Admits connections.
     pub(crate) gate: Gate,
@@ -38,6 +38,7 @@ pub(crate) struct Doors {
 /// CONNECT proxy takes none from the redirected agent.
 #[derive(Debug)]
 pub struct Slots {
+    base_url: Arc<Semaphore>,
     connect: Arc<Semaphore>,
     redirect: Arc<Semaphore>,
 }
@@ -48,6 +49,7 @@ impl Slots {
     pub fn new(each: usize) -> Self {
         let room = || Arc::new(Semaphore::new(each));
         Self {
+            base_url: room(),
             connect: room(),
             redirect: room(),
         }
@@ -55,10 +57,31 @@ impl Slots {
 
     fn take(&self, door: Door) -> Option<OwnedSemaphorePermit> {
         let slots = match door {
+            Door::BaseUrl => &self.base_url,
             Door::Connect => &self.connect,
             Door::Redirect => &self.redirect,
         };
         Arc::clone(slots).try_acquire_owned().ok()
+    }
+}
+
+/// A listening socket of agents.
+pub(crate) trait Accept: Send + Sync + 'static {
+    /// A connection.
+    type Stream: Send + 'static;
+
+    /// The next connection. Cancel-safe.
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let (tcp, _) = Self::accept(self).await?;
+        // Fails only on a connection that is already gone, which its task will find out.
+        let _ = tune(&tcp);
+        Ok(tcp)
     }
 }
 
@@ -94,21 +117,22 @@ pub(crate) fn is_without_ipv6(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
-/// Accepts connections until `shutdown`, and passes each admitted one to `serve`, in a task of its
-/// own.
-pub(crate) async fn run<S, F>(
-    listener: TcpListener,
+/// Accepts connections until `shutdown`, and passes each one to `serve`, in a task of its own, as
+/// long as there is room.
+pub(crate) async fn run<L, S, F>(
+    listener: L,
     door: Door,
     doors: Arc<Doors>,
     shutdown: CancellationToken,
     serve: S,
 ) where
-    S: Fn(Accepted) -> F + Clone + Send + 'static,
-    F: Future<Output = ()> + Send,
+    L: Accept,
+    S: Fn(Arc<Doors>, L::Stream) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
-    let mut accept = || listener.accept();
+    let mut accept = || Accept::accept(&listener);
     // Cancel-safe: between two connections no state is held.
-    while let Some(tcp) = shutdown
+    while let Some(stream) = shutdown
         .run_until_cancelled(next(&mut accept, &*doors.gate.record))
         .await
     {
@@ -121,15 +145,13 @@ pub(crate) async fn run<S, F>(
                 .record(Fact::ConnectionRefused(RefuseReason::Overload));
             continue;
         };
-        let (doors, serve) = (Arc::clone(&doors), serve.clone());
-        let tasks = doors.tasks.clone();
+        // What is done with it at once is done in its span, too.
+        let serving = span.in_scope(|| serve(Arc::clone(&doors), stream));
         let served = async move {
-            if let Some(accepted) = doors.gate.admit(door, tcp, &doors.tasks).await {
-                serve(accepted).await;
-            }
+            serving.await;
             drop(slot);
         };
-        tasks.spawn(served.instrument(span));
+        doors.tasks.spawn(served.instrument(span));
     }
 }
 
@@ -147,18 +169,14 @@ fn accepted(door: Door) -> Span {
 }
 
 /// The next connection, however long it takes.
-async fn next<F>(accept: &mut impl FnMut() -> F, record: &dyn Record) -> TcpStream
+async fn next<F, T>(accept: &mut impl FnMut() -> F, record: &dyn Record) -> T
 where
-    F: Future<Output = io::Result<(TcpStream, SocketAddr)>>,
+    F: Future<Output = io::Result<T>>,
 {
     let mut pause = FIRST_PAUSE;
     loop {
         match accept().await {
-            Ok((tcp, _)) => {
-                // Fails only on a connection that is already gone, which its task will find out.
-                let _ = tune(&tcp);
-                return tcp;
-            }
+            Ok(stream) => return stream,
             Err(error) => {
                 record.record(Fact::AcceptFailed);
                 warn!(%error, "cannot accept a connection, trying again; if this stays, raise the limit of open files");
@@ -230,7 +248,7 @@ mod tests {
                         rustix::io::Errno::MFILE.raw_os_error(),
                     ));
                 }
-                listener.accept().await
+                Accept::accept(listener).await
             }
         };
         let start = tokio::time::Instant::now();

@@ -20,12 +20,14 @@ mod reach;
 pub mod redirect;
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span, debug, info_span, warn};
@@ -41,7 +43,7 @@ pub use peer::{PeerSearch, Peers};
 
 pub(crate) use connect_proxy::Lingering;
 
-use connect_proxy::Requested;
+use connect_proxy::{ConnectError, Requested};
 use peer::Ends;
 
 /// Where the CONNECT proxy listens unless another address is asked for.
@@ -54,10 +56,14 @@ pub struct Config {
     pub redirect_listen: Vec<SocketAddr>,
     /// Where the CONNECT proxy listens, if it is enabled.
     pub connect_listen: Option<SocketAddr>,
-    /// Users whom the CONNECT proxy serves, by name or uid, beside the one that runs it and the
-    /// agent's.
+    /// Where the base-URL door listens, if it is enabled.
+    pub base_url_listen: Option<SocketAddr>,
+    /// The Unix socket where it listens as well.
+    pub base_url_socket: Option<PathBuf>,
+    /// Users whom the CONNECT proxy and the base-URL door serve, by name or uid, beside the one that
+    /// runs it and the agent's.
     pub connect_users: Vec<String>,
-    /// How many connections may be open at once at each of the two doors; one more is refused.
+    /// How many connections may be open at once at each of the doors; one more is refused.
     pub max_connections: usize,
     /// Whether the CONNECT proxy may lead into private networks (RFC 1918, RFC 4193, RFC 6598).
     pub allow_private_networks: bool,
@@ -74,6 +80,8 @@ impl Default for Config {
                 SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), REDIRECT_PORT),
             ],
             connect_listen: None,
+            base_url_listen: None,
+            base_url_socket: None,
             connect_users: Vec::new(),
             max_connections: 4096,
             allow_private_networks: false,
@@ -132,8 +140,10 @@ pub struct Accepted {
 }
 
 label! {
-    /// The two ways by which a connection arrives.
+    /// The ways by which a connection arrives.
     pub enum Door {
+        /// In the clear, with requests whose paths name their provider.
+        BaseUrl => "base_url",
         /// Through the CONNECT proxy, by name or address.
         Connect => "connect",
         /// Redirected by the kernel.
@@ -160,19 +170,54 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Finds out the destination of a connection. `None` when it was refused: that is then recorded
-    /// and the connection closed. Notes the outcome on the current span. Who has opened it is
-    /// searched for by tasks of `tasks`.
-    pub(crate) async fn admit(
+    /// Finds out the destination of a connection through the CONNECT proxy. `None` when it was
+    /// refused: that is then recorded and the connection closed. Notes the outcome on the current
+    /// span. Who has opened it is searched for by tasks of `tasks`.
+    pub(crate) async fn admit_connect(
         &self,
-        door: Door,
         tcp: TcpStream,
         tasks: &TaskTracker,
     ) -> Option<Accepted> {
-        let admitted = match door {
-            Door::Connect => self.connected(tcp, tasks).await,
-            Door::Redirect => self.redirected(tcp, tasks),
-        };
+        self.admitted(self.connected(tcp, tasks).await)
+    }
+
+    /// The same for a connection that the kernel has redirected.
+    pub(crate) fn admit_redirected(&self, tcp: TcpStream, tasks: &TaskTracker) -> Option<Accepted> {
+        self.admitted(self.redirected(tcp, tasks))
+    }
+
+    /// Admits a connection to the base-URL door if it belongs to a user who is served, and returns
+    /// who has opened it.
+    pub(crate) async fn admit_requests(
+        &self,
+        tcp: TcpStream,
+        tasks: &TaskTracker,
+    ) -> Option<(TcpStream, PeerSearch)> {
+        match self.owners.check(&tcp).await {
+            Ok(()) => {
+                let peer = self.peers.search(ends_of(&tcp).ok(), tasks);
+                Some((tcp, peer))
+            }
+            Err(reason) => {
+                let refusal = ConnectError::NotServed(reason);
+                connect_proxy::turn_away(tcp, &refusal, &self.lingering, tasks).await;
+                self.admitted(Err(reason))
+            }
+        }
+    }
+
+    /// The same for a connection to its Unix socket, whose program is not searched for.
+    pub(crate) fn admit_socket(
+        &self,
+        unix: &UnixStream,
+        tasks: &TaskTracker,
+    ) -> Option<PeerSearch> {
+        let peer = unix.peer_cred().map_err(|_| RefuseReason::UnknownUser);
+        self.admitted(peer.and_then(|peer| self.owners.serves(peer.uid())))?;
+        Some(self.peers.search(None, tasks))
+    }
+
+    fn admitted<T>(&self, admitted: Result<T, RefuseReason>) -> Option<T> {
         let refused = |reason: &RefuseReason| {
             diagnostics::refused(&Span::current(), *reason);
             self.record.record(Fact::ConnectionRefused(*reason));
@@ -201,10 +246,7 @@ impl Gate {
         tcp: TcpStream,
         tasks: &TaskTracker,
     ) -> Result<Accepted, RefuseReason> {
-        let ends = tcp
-            .peer_addr()
-            .and_then(|from| Ok(Ends::new(from, tcp.local_addr()?)));
-        let peer = self.peers.search(ends.ok(), tasks);
+        let peer = self.peers.search(ends_of(&tcp).ok(), tasks);
         let asked = connect_proxy::accept(tcp, &self.owners, &self.guard, &self.lingering, tasks);
         let asked = asked.instrument(info_span!(target: diagnostics::TARGET, "connect request"));
         match timeout(self.connect_request, asked).await {
@@ -231,4 +273,9 @@ impl Gate {
             }
         }
     }
+}
+
+/// Both ends of an accepted connection.
+fn ends_of(tcp: &TcpStream) -> io::Result<Ends> {
+    Ok(Ends::new(tcp.peer_addr()?, tcp.local_addr()?))
 }

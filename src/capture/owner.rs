@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use super::peer::Ends;
 use crate::record::RefuseReason;
 
-/// The users whom the CONNECT proxy serves.
+/// The users whom the CONNECT proxy and the base-URL door serve.
 #[derive(Debug)]
 pub struct Owners {
     allowed: BTreeSet<u32>,
@@ -55,9 +55,20 @@ impl Owners {
             return Err(RefuseReason::UnknownUser);
         };
         match self.sockets_since(Instant::now()).await.owners.get(&ends) {
-            Some(uid) if self.allowed.contains(uid) => Ok(()),
-            Some(_) => Err(RefuseReason::OtherUser),
+            Some(uid) => self.serves(*uid),
             None => Err(RefuseReason::UnknownUser),
+        }
+    }
+
+    /// Checks a user whose connection it is known to be.
+    ///
+    /// # Errors
+    /// [`RefuseReason::OtherUser`] when the user is not served.
+    pub(super) fn serves(&self, uid: u32) -> Result<(), RefuseReason> {
+        if self.allowed.contains(&uid) {
+            Ok(())
+        } else {
+            Err(RefuseReason::OtherUser)
         }
     }
 

@@ -271,7 +271,8 @@ fn doors(config: &Config) -> Vec<Finding> {
     let redirected = config.capture.redirect_listen.iter().copied();
     let traffic = redirected
         .filter(|_| config.redirect.rules.are_needed())
-        .chain(config.capture.connect_listen);
+        .chain(config.capture.connect_listen)
+        .chain(config.capture.base_url_listen);
     let taken = |address: &SocketAddr| TcpListener::bind(address).is_err();
     let base = exporter::base_url(&config.web);
     if let Ok(base) = base

@@ -1,5 +1,5 @@
 //! `gravimeter env`: the variables that lead the programs of a shell to the CONNECT proxy of a running
-//! `gravimeter serve` and make them trust its CA.
+//! `gravimeter serve` and make them trust its CA, or those that lead agents to its base-URL door.
 //!
 //! Only lines for the shell go to standard output, and only where programs would find the proxy:
 //! with half of the variables they would find nothing at all.
@@ -17,7 +17,7 @@ use clap::{Args, ValueEnum};
 use super::exporter::reachable;
 use super::flags::ConfigFlags;
 use crate::config::{Config, process_environment};
-use crate::launch::foreground::{Environment, is_no_proxy, proxy_in_use};
+use crate::launch::foreground::{Environment, base_url_variables, is_no_proxy, proxy_in_use};
 use crate::launch::launchers::{Shell, quoted};
 use crate::tls::bundle::{Bundle, environment_beside};
 
@@ -29,13 +29,26 @@ use crate::tls::bundle::{Bundle, environment_beside};
 #[command(after_help = "\
 Examples:
   eval \"$(gravimeter env)\"       in sh, bash and zsh
-  gravimeter env | source        in fish")]
+  gravimeter env | source        in fish
+  eval \"$(gravimeter env --door base-url)\"")]
 pub(super) struct Env {
+    /// Where the programs are led: the CONNECT proxy, for all of them, or the base-URL door, for agents that
+    /// are told where their provider is and trust no further CA
+    #[arg(long, value_enum, default_value_t = Target::Connect)]
+    door: Target,
     /// Whose syntax is printed; without it, that of SHELL
     #[arg(long, value_enum)]
     shell: Option<Syntax>,
     #[command(flatten)]
     config: ConfigFlags,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// capture.base_url.listen
+    BaseUrl,
+    /// capture.connect_listen
+    Connect,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,14 +64,24 @@ impl Env {
         let own = process_environment();
         let shell = self.shell.unwrap_or_else(|| Syntax::of(&own));
         let config = self.config.load()?.config;
-        let proxy = proxy(config.capture.connect_listen)?;
-        let environment = environment(&config, proxy, &own)?;
         let mut text = String::new();
-        for (name, value) in environment.variables() {
-            let (name, value) = (text_of(name)?, text_of(value)?);
-            text.push_str(&shell.line(name, value));
+        match self.door {
+            Target::BaseUrl => {
+                let door = base_url_door(config.capture.base_url_listen)?;
+                for (name, value) in base_urls(door, &own)? {
+                    text.push_str(&shell.line(name, &value));
+                }
+            }
+            Target::Connect => {
+                let proxy = proxy(config.capture.connect_listen)?;
+                let environment = environment(&config, proxy, &own)?;
+                for (name, value) in environment.variables() {
+                    let (name, value) = (text_of(name)?, text_of(value)?);
+                    text.push_str(&shell.line(name, value));
+                }
+            }
         }
-        text.push_str(shell.advice());
+        text.push_str(shell.advice(self.door));
         out.write_all(text.as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
@@ -83,10 +106,16 @@ impl Syntax {
         }
     }
 
-    fn advice(self) -> &'static str {
-        match self {
-            Self::Fish => "# To use it: gravimeter env | source\n",
-            Self::Sh => "# To use it: eval \"$(gravimeter env)\"\n",
+    fn advice(self, door: Target) -> &'static str {
+        match (self, door) {
+            (Self::Fish, Target::Connect) => "# To use it: gravimeter env | source\n",
+            (Self::Fish, Target::BaseUrl) => {
+                "# To use it: gravimeter env --door base-url | source\n"
+            }
+            (Self::Sh, Target::Connect) => "# To use it: eval \"$(gravimeter env)\"\n",
+            (Self::Sh, Target::BaseUrl) => {
+                "# To use it: eval \"$(gravimeter env --door base-url)\"\n"
+            }
         }
     }
 }
@@ -99,17 +128,53 @@ fn proxy(connect_listen: Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
              `gravimeter serve`, or use `gravimeter run -- PROGRAM`, which needs none"
         );
     };
+    listening(listen, "capture.connect_listen", "127.0.0.1:8743")
+}
+
+/// Where the base-URL door is, if there is one.
+fn base_url_door(listen: Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
+    let Some(listen) = listen else {
+        bail!(
+            "there is no base-URL door in this configuration: set capture.base_url.listen = \"127.0.0.1:8744\" for \
+             `gravimeter serve`"
+        );
+    };
+    listening(listen, "capture.base_url.listen", "127.0.0.1:8744")
+}
+
+/// The address at which programs reach what listens at `listen`, which `key` says.
+fn listening(listen: SocketAddr, key: &str, example: &str) -> anyhow::Result<SocketAddr> {
     if listen.port() == 0 {
         bail!(
-            "capture.connect_listen is {listen}, whose port is another one at every start: give it a fixed one, such as \
-             127.0.0.1:8743"
+            "{key} is {listen}, whose port is another one at every start: give it a fixed one, such as {example}"
         );
     }
-    let proxy = reachable(listen);
-    TcpStream::connect_timeout(&proxy, PATIENCE).with_context(|| {
-        format!("nothing listens at {proxy} (capture.connect_listen): start `gravimeter serve`")
+    let address = reachable(listen);
+    TcpStream::connect_timeout(&address, PATIENCE).with_context(|| {
+        format!("nothing listens at {address} ({key}): start `gravimeter serve`")
     })?;
-    Ok(proxy)
+    Ok(address)
+}
+
+/// The variables that lead agents to the door. One that leads somewhere else already is left as it
+/// is: a gateway must not be passed by.
+fn base_urls(
+    door: SocketAddr,
+    own: &[(OsString, OsString)],
+) -> io::Result<Vec<(&'static str, String)>> {
+    let mut variables = Vec::new();
+    for (name, value) in base_url_variables(door) {
+        let set = own.iter().find(|(known, _)| known == name);
+        match set.filter(|(_, set)| !set.is_empty() && **set != *value) {
+            Some(_) => writeln!(
+                io::stderr(),
+                "warning: {name} leads to another server already and is left as it is: set capture.base_url.upstream to \
+                 that server, and {name} to http://{door}"
+            )?,
+            None => variables.push((name, value)),
+        }
+    }
+    Ok(variables)
 }
 
 /// The variables to set, and no others.
@@ -188,5 +253,19 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
         assert!(refused(Some(&address)).contains("start `gravimeter serve`"));
+        let no_door = base_url_door(None).unwrap_err().to_string();
+        assert!(no_door.contains("set capture.base_url.listen"), "{no_door}");
+    }
+
+    #[test]
+    fn a_gateway_is_not_passed_by() {
+        let door = "127.0.0.1:8744".parse().unwrap();
+        let own = |value: &str| vec![("OPENAI_BASE_URL".into(), value.into())];
+        let names = |own: &[_]| {
+            let variables = base_urls(door, own).unwrap();
+            variables.iter().any(|(name, _)| *name == "OPENAI_BASE_URL")
+        };
+        assert!(!names(&own("https://gateway.example.com")));
+        assert!(names(&own("http://127.0.0.1:8744/openai/v1")) && names(&own("")) && names(&[]));
     }
 }

@@ -4,6 +4,7 @@
 //! a room, prints. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 
 mod agent;
+mod budget;
 mod ca;
 mod cascades;
 mod completions;
@@ -19,6 +20,7 @@ mod log_limit;
 mod logging;
 mod prices;
 mod redirect;
+mod rules;
 mod run;
 mod serve;
 mod sessions;
@@ -129,11 +131,13 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Usage(usage::Usage),
+    Budget(Box<budget::Budget>),
     Top(top::Top),
     Statusline(statusline::Statusline),
     Cascades(cascades::Cascades),
     Sessions(sessions::Sessions),
     Prices(prices::PriceTable),
+    Rules(rules::RulesCommand),
     Env(env::Env),
     Launcher(launcher::Launcher),
     Redirect(redirect::Redirect),
@@ -157,11 +161,13 @@ impl Command {
             Self::Serve(command) => command.run(),
             Self::Demo(command) => command.run(),
             Self::Usage(command) => command.run(out),
+            Self::Budget(command) => command.run(out),
             Self::Top(command) => command.run(),
             Self::Statusline(command) => command.run(out),
             Self::Cascades(command) => command.run(out),
             Self::Sessions(command) => command.run(out),
             Self::Prices(command) => command.run(out),
+            Self::Rules(command) => command.run(out),
             Self::Env(command) => command.run(out),
             Self::Launcher(command) => command.run(out),
             Self::Redirect(command) => command.run(out),
@@ -209,6 +215,7 @@ Check this machine:        gravimeter doctor
 Start:                     gravimeter serve
 What was spent:            gravimeter usage
 What is spent now:         gravimeter top
+What may be spent:         gravimeter budget
 By which conversation:     gravimeter cascades
 By which program:          gravimeter sessions
 What can be configured:    gravimeter help config";

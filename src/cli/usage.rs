@@ -76,6 +76,8 @@ enum By {
     Provider,
     /// Repositories that programs worked in; 'unknown' are calls of which that is not known
     Repository,
+    /// Rules that changed requests, together where several changed one; 'none' are all other calls
+    Rule,
     /// Sessions of `gravimeter run`; 'unknown' are calls of none
     Session,
     /// Subagents, after their conversation; 'none' are calls that no subagent is known to have made
@@ -98,6 +100,7 @@ impl By {
             Self::Program => ("program", "programs", "PROGRAM"),
             Self::Provider => ("provider", "providers", "PROVIDER"),
             Self::Repository => ("repository", "repositories", "REPOSITORY"),
+            Self::Rule => ("rule", "rules", "RULES"),
             Self::Session => ("session", "sessions", "SESSION"),
             Self::Subagent => ("subagent", "subagents", "SUBAGENT"),
             Self::Week => ("week", "weeks", "WEEK"),
@@ -115,6 +118,7 @@ impl By {
             | Self::Program
             | Self::Provider
             | Self::Repository
+            | Self::Rule
             | Self::Session
             | Self::Subagent => false,
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::contradictions::contradictions;
 use super::raw::Raw;
 use super::source::{Mistake, Origin};
-use super::{Config, otel};
+use super::{Config, RuleFiles, otel};
 use crate::capture::redirect;
 use crate::cascade::client::Endpoint;
 use crate::pricing::Prices;
@@ -34,6 +34,7 @@ fn derived(raw: Raw, state_dir: PathBuf, prices: Arc<Prices>) -> Config {
         agent: raw.agent(),
         bundle: raw.bundle(&state_dir),
         redirect: redirect(&raw),
+        budgets: raw.budgets,
         capture: raw.capture,
         cascade: raw.cascade,
         discovery_folders: raw.discovery_folders,
@@ -43,10 +44,13 @@ fn derived(raw: Raw, state_dir: PathBuf, prices: Arc<Prices>) -> Config {
         log: raw.log,
         max_models: raw.max_models,
         metrics: raw.metrics,
+        notify: raw.notify,
         observe: raw.observe,
         otlp: raw.otlp,
         prices,
         relay: raw.relay,
+        rules: Arc::default(),
+        rule_files: RuleFiles::default(),
         sessions: raw.sessions,
         state_dir,
         supervision: raw.supervision,
@@ -65,7 +69,12 @@ fn derived(raw: Raw, state_dir: PathBuf, prices: Arc<Prices>) -> Config {
 /// The redirect leads to the port that is listened on and shields our own.
 fn redirect(raw: &Raw) -> redirect::Config {
     let arrival = raw.capture.redirect_listen.first();
-    let doors = [raw.web.listen, arrival.copied(), raw.connect_listen()];
+    let doors = [
+        raw.web.listen,
+        arrival.copied(),
+        raw.connect_listen(),
+        raw.capture.base_url_listen,
+    ];
     let mut redirect = redirect::Config {
         rules: raw.rules(),
         user: raw.redirect_user.clone(),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::otel;
 use super::raw::Raw;
 use super::source::{Mistake, Origin, Source};
+use crate::budget::OnError;
 use crate::cascade::Mode;
 
 /// Returns all contradictions, each with the place of the key that should change.
@@ -18,6 +19,7 @@ pub(super) fn contradictions(raw: &Raw, origins: &[Origin]) -> Vec<Mistake> {
     found.agent(raw);
     found.cascade(raw);
     found.otlp(raw);
+    found.budgets(raw);
     if raw.state_dir.is_none() {
         found.add(
             "state.dir",
@@ -113,7 +115,10 @@ impl Contradictions<'_> {
                 "the redirect leads to one port: use the same port in every address",
             );
         }
-        if !raw.rules().are_needed() && raw.connect_listen().is_none() {
+        let is_asked = raw.connect_listen().is_some()
+            || raw.capture.base_url_listen.is_some()
+            || raw.capture.base_url_socket.is_some();
+        if !raw.rules().are_needed() && !is_asked {
             self.add(
                 "capture.connect_listen",
                 &["capture.redirect"],
@@ -175,6 +180,20 @@ impl Contradictions<'_> {
                     r#"nothing is asked there while cascade.follow is "off": leave one of them out"#,
                 );
             }
+        }
+    }
+
+    /// Without a ledger, nobody knows after a restart what was spent.
+    fn budgets(&mut self, raw: &Raw) {
+        let mut budgets = raw.budgets.iter();
+        if let Some(closed) = budgets.find(|budget| budget.on_error == OnError::Closed)
+            && !raw.ledger.enabled
+        {
+            let name = closed.name.as_str();
+            let message = format!(
+                r#"the budget {name:?} has fail = "closed", and would stop calls after each start: set ledger.enabled to true, or fail to "open""#
+            );
+            self.add("budget", &["ledger.enabled"], message);
         }
     }
 
@@ -252,8 +271,12 @@ fn traffic_doors(raw: &Raw) -> impl Iterator<Item = (&'static str, SocketAddr)> 
         .redirect_listen
         .iter()
         .map(|address| ("capture.listen", *address));
-    redirect.chain(
-        raw.connect_listen()
-            .map(|address| ("capture.connect_listen", address)),
-    )
+    let connect = raw
+        .connect_listen()
+        .map(|address| ("capture.connect_listen", address));
+    let base_url = raw
+        .capture
+        .base_url_listen
+        .map(|address| ("capture.base_url.listen", address));
+    redirect.chain(connect).chain(base_url)
 }

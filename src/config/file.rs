@@ -13,6 +13,7 @@ use super::nearest::nearest;
 use super::source::{Mistake, Setting, Source};
 use super::unclosed::unclosed;
 use super::value::{Part, Value};
+use crate::rules;
 
 /// The settings of a file, and mistakes when it cannot be read, is no TOML, or holds keys that do
 /// not exist.
@@ -118,6 +119,8 @@ impl Walk<'_> {
                     value: self.convert(given),
                     source,
                 }),
+                // Lists of tables have a reader of their own.
+                (None, DeValue::Array(_)) if LISTS.contains(&dotted.as_str()) => {}
                 (None, DeValue::Table(inner)) if is_section(&dotted) => self.table(&dotted, inner),
                 (None, given) => self.mistakes.push(unknown(source, dotted, given)),
             }
@@ -225,6 +228,9 @@ fn no_such_key(name: &str) -> String {
         None => "there is no such key: `gravimeter config reference` lists all keys".to_owned(),
     }
 }
+
+/// The lists of tables of a configuration.
+const LISTS: [&str; 1] = [rules::KEY];
 
 /// A configuration with every key is 10 kB; what is larger was named by mistake.
 pub(crate) const MAX_BYTES: u64 = 1024 * 1024;

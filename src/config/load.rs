@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::raw::Raw;
 use super::source::{Mistake, Mistakes, Origin, Setting};
 use super::value::{Value, Wrong};
-use super::{Config, Key, Places, check, file, given, keys, otel, prices};
+use super::{Config, Key, Places, check, file, given, keys, otel, prices, rules};
 
 /// Everything that a configuration is made from.
 #[derive(Debug, Clone)]
@@ -47,13 +48,31 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Mistakes> {
     let mut said = Said::of(inputs, file.as_deref());
     let mut raw = Raw::of(&inputs.places, &inputs.variables);
     let origins = said.apply_to(&mut raw);
-    let checked = match prices::load(&raw.pricing, &origins) {
+    // A file that is not TOML has been said to be none.
+    let is_read = said.mistakes.iter().all(|mistake| mistake.key.is_some());
+    let rules = rules::load(
+        file.as_deref().filter(|_| is_read),
+        raw.rules_folder.as_deref(),
+        &raw.relay.intercept,
+        &origins,
+    );
+    let checked = match (prices::load(&raw.pricing, &origins), rules) {
         // Contradictions between keys that are wrong by themselves would only confuse.
-        Ok((prices, price_file)) if said.mistakes.is_empty() => {
-            check::check(raw, prices, &origins).map(|config| (config, price_file))
+        (Ok((prices, price_file)), Ok((rules, rule_files))) if said.mistakes.is_empty() => {
+            check::check(raw, prices, &origins).map(|config| {
+                let config = Config {
+                    rules: Arc::new(rules),
+                    rule_files,
+                    ..config
+                };
+                (config, price_file)
+            })
         }
-        Ok(_) => Err(Vec::new()),
-        Err(wrong) => Err(wrong),
+        (prices, rules) => Err([
+            prices.err().unwrap_or_default(),
+            rules.err().unwrap_or_default(),
+        ]
+        .concat()),
     };
     match checked {
         Ok((config, price_file)) => Ok(Loaded {

@@ -5,6 +5,7 @@
 //! once. Every mistake is found and told in one go, with its place, its key and what to write
 //! instead. Starts nothing, logs nothing, and is the only room that reads the environment.
 
+mod beside;
 mod check;
 mod contradictions;
 mod file;
@@ -19,6 +20,7 @@ mod otel;
 mod places;
 mod prices;
 mod raw;
+mod rules;
 mod run;
 mod source;
 mod texts;
@@ -30,7 +32,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::export::otlp;
-use crate::{capture, cascade, export, launch, ledger, observe, pricing, relay, tls, web};
+use crate::rules::Rules;
+use crate::{
+    budget, capture, cascade, export, launch, ledger, notify, observe, pricing, relay, tls, web,
+};
 
 pub(crate) use file::MAX_BYTES as MAX_FILE_BYTES;
 pub(crate) use given::{https_proxy, process_environment, socket_names, ssl_cert_file, sudo_user};
@@ -39,14 +44,19 @@ pub(crate) use listen::Listen;
 pub use load::{Inputs, Loaded, load};
 pub use places::Places;
 pub(crate) use raw::{Raw, RedirectRules};
+pub use rules::RuleFiles;
+pub(crate) use rules::{RuleTexts, mistakes_of as rule_mistakes, rules_of};
 pub use source::{Mistake, Mistakes, Origin, Source};
 pub(crate) use texts::{example, reference};
+pub(crate) use value::budget_of_a_day;
 
 /// What every room needs to know: the product of their own configurations, checked across them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Which agent is started, where one is.
     pub agent: Option<launch::Choice>,
+    /// How much may be spent.
+    pub budgets: Vec<budget::Budget>,
     /// The file with the roots that the agent trusts, which its user must be able to read.
     pub bundle: PathBuf,
     /// How connections arrive.
@@ -67,6 +77,8 @@ pub struct Config {
     pub max_models: usize,
     /// Which metrics are exported.
     pub metrics: export::Config,
+    /// Who is told of what changes about budgets.
+    pub notify: notify::Config,
     /// What looking at the traffic may take.
     pub observe: observe::Config,
     /// Where spans go.
@@ -77,6 +89,10 @@ pub struct Config {
     pub redirect: capture::redirect::Config,
     /// What happens to connections.
     pub relay: relay::Config,
+    /// The rules that change requests.
+    pub rules: Arc<Rules>,
+    /// Where they stand, so that they can be read again.
+    pub rule_files: RuleFiles,
     /// Who may hand over sessions of `gravimeter run`, and where.
     pub sessions: Sessions,
     /// Where the CA, the ledger and the record of the running agent lie.
@@ -107,6 +123,12 @@ impl Config {
 }
 
 impl Config {
+    /// The Unix socket at which a running Gravimeter takes commands.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.state_dir.join("control.sock")
+    }
+
     /// The Unix socket at which sessions of `gravimeter run` are handed over.
     #[must_use]
     pub fn sessions_socket(&self) -> PathBuf {

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::beside::{beside, origin};
 use super::file;
 use super::source::{Mistake, Origin, Source};
 use crate::pricing::{Config, Flaw, Prices, Table, read};
@@ -27,25 +28,11 @@ pub(super) fn load(
 }
 
 fn read_table(given: &Path, origins: &[Origin]) -> Result<(Table, PathBuf), Vec<Mistake>> {
-    let source = origins
-        .iter()
-        .find(|origin| origin.key == KEY)
-        .map_or(Source::Default, |origin| origin.source.clone());
-    let path = match (&source, given.is_absolute()) {
-        (_, true) => given.to_owned(),
-        (Source::File { path, .. }, false) => path.parent().unwrap_or(Path::new("")).join(given),
-        (_, false) => {
-            let what = format!(
-                "{:?} depends on where the program is started",
-                given.display().to_string()
-            );
-            let how = r#"write it from the root, as "/etc/gravimeter/prices.toml""#;
-            return Err(vec![Mistake::new(source, KEY, format!("{what}: {how}"))]);
-        }
-    };
+    let path = beside(given, KEY, origins, "/etc/gravimeter/prices.toml");
+    let path = path.map_err(|mistake| vec![mistake])?;
     let text = file::load(&path).map_err(|what| {
         let message = format!("{}: {what}", path.display());
-        vec![Mistake::new(source, KEY, message)]
+        vec![Mistake::new(origin(KEY, origins), KEY, message)]
     })?;
     let mistake = |Flaw { line, key, message }| {
         let source = Source::File {

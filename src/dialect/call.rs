@@ -21,7 +21,8 @@ use crate::observe::coding::DecodeLimit;
 use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead};
 use crate::observe::memory::Share;
 use crate::record::{
-    CallStarted, ContentChunks, Fact, Model, ObserverFailure, Operation, Record, TraceParent,
+    AppliedRules, CallStarted, ContentChunks, Fact, Model, ObserverFailure, Operation, Record,
+    TraceParent,
 };
 
 /// A call in progress.
@@ -43,6 +44,8 @@ pub(super) struct LiveCall {
     /// The last time that anything was seen.
     last: Instant,
     contents: Option<Contents>,
+    /// The rules that changed the request, if any did.
+    rules: Option<Box<AppliedRules>>,
     /// A failure has been recorded.
     failed: bool,
     ended: bool,
@@ -100,6 +103,12 @@ impl LiveCall {
         Self::begin_with(call, request, parent, connection, record, share, at)
     }
 
+    /// The same call, whose request was changed by these rules before it was sent.
+    pub(super) fn changed_by(mut self, rules: Option<AppliedRules>) -> Self {
+        self.rules = rules.map(Box::new);
+        self
+    }
+
     /// Records that a call has begun, whose request is read by this reader.
     pub(super) fn begin_with(
         call: CallHead,
@@ -133,6 +142,7 @@ impl LiveCall {
             is_asked: true,
             last: at,
             contents: None,
+            rules: None,
             failed: false,
             ended: false,
         }
@@ -256,6 +266,7 @@ impl LiveCall {
             .into_iter()
             .map(|(model, usage)| self.part_of(&call, model, usage))
             .collect();
+        self.connection.caller.note_call(&call);
         self.record.record(Fact::Call(Box::new(call)));
         for part in others {
             self.record.record(Fact::CallStarted((&part).into()));

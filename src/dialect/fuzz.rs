@@ -109,6 +109,7 @@ fn facts(choice: u8, pieces: &[(Direction, &[u8])], size: usize) -> Vec<Fact> {
         port: 443,
         setup: None,
         caller: ConnectionCaller::default(),
+        changes: None,
     };
     let exchanges = Exchanges {
         connection,

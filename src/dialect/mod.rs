@@ -26,7 +26,7 @@
 //! | id | Cloud Code | Anthropic | OpenAI |
 //! |---|---|---|---|
 //! | `request` | `requestId`; gemini-cli has `user_prompt_id` instead | | |
-//! | `conversation` | a UUID of `requestId`, if the form says that it is one | the field `x-claude-code-session-id` (Claude Code) | the field `session_id`, `thread_id` or `conversation_id`, also with hyphens (Codex) |
+//! | `conversation` | a UUID of `requestId`, if the form says that it is one | the field `x-claude-code-session-id` (Claude Code) | the field `session_id` or `thread_id`, also with a hyphen, or `conversation_id` (Codex) |
 //! | `trajectory` | the same | | |
 //! | `unexplained` | the UUID of `requestId`, where its form does not (`checkpoint/<uuid>`) | | |
 //! | `labelled_trajectory` | `request.labels.trajectory_id`, or the UUID of `request.labels.request_id` | | |
@@ -45,10 +45,13 @@
 mod aliases;
 mod answer;
 mod anthropic;
+mod asked;
+mod base_urls;
 mod bedrock;
 mod body;
 mod call;
 mod contents;
+mod form;
 #[doc(hidden)]
 pub mod fuzz;
 mod gemini;
@@ -69,6 +72,7 @@ mod times;
 mod tokens;
 mod turns;
 mod unread;
+mod usual;
 mod verdict;
 
 use std::sync::LazyLock;
@@ -83,8 +87,14 @@ use notices::ReadNotice;
 use realtime::RealtimeHead;
 use request::ReadRequestBody;
 
+pub use asked::{Asked, AskedCall};
+pub use base_urls::{BASE_URL_PATHS, BaseUrlPath, BaseUrlServer};
+pub use form::{
+    Pointers, RefusalReason, RequestForm, RequestRefusal, SystemPrompt, ThinkingBudget,
+};
 pub use gemini::quota;
 pub use observer::Observers;
+pub use usual::usual_url;
 
 /// A family of providers that speak one wire format.
 struct Dialect {
@@ -137,6 +147,8 @@ struct CallHead {
     model: Option<Model>,
     /// The request asks for events, so that an answer without a label is a stream of them.
     expects_events: bool,
+    /// Where the request has what may be changed.
+    form: &'static RequestForm,
     /// The reader of the request's body.
     request: fn(&RequestHead, &Memory) -> Box<dyn ReadRequestBody>,
     /// The reader of the answer's body.
@@ -178,7 +190,24 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
         .find_map(|dialect| (dialect.recognise)(host, head))
 }
 
-fn provider_of(host: &Host) -> Option<Provider> {
+/// Whether calls at this host may be this provider's, before anything else is known of them. On a
+/// host that is not known, the path decides.
+pub fn may_answer(host: &Host, provider: Provider) -> bool {
+    let Some(known) = provider_of(host) else {
+        return true;
+    };
+    known == provider || {
+        let others: &[Provider] = match known {
+            Provider::AzureOpenAi => &[Provider::AzureInference],
+            Provider::Bedrock => &[Provider::Anthropic],
+            _ => &[],
+        };
+        others.contains(&provider)
+    }
+}
+
+/// Whose models answer at a host, where that is known.
+pub(crate) fn provider_of(host: &Host) -> Option<Provider> {
     DIALECTS
         .iter()
         .find_map(|dialect| (dialect.provider_of)(host))

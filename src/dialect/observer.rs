@@ -66,6 +66,9 @@ impl Exchanges {
 impl OpenExchange for Exchanges {
     fn open(&mut self, head: &RequestHead, at: Instant) -> Option<Box<dyn Exchange>> {
         let (record, host) = (Arc::clone(&self.record), &self.connection.host);
+        // Also of a request that is not read: each is in the order of the wire.
+        let changes = self.connection.changes.as_ref();
+        let rules = changes.and_then(|changes| changes.take(&head.method, &head.path));
         if is_private(host, head) {
             return None;
         }
@@ -81,7 +84,8 @@ impl OpenExchange for Exchanges {
                     setup,
                     ..self.connection.clone()
                 };
-                Box::new(LiveCall::begin(call, head, connection, record, share, at))
+                let call = LiveCall::begin(call, head, connection, record, share, at);
+                Box::new(call.changed_by(rules))
             }
             Some(Recognised::Session(call)) => Box::new(Upgrade::new(
                 call,
@@ -89,6 +93,7 @@ impl OpenExchange for Exchanges {
                 self.connection.clone(),
                 record,
                 self.memory.clone(),
+                rules,
             )),
             Some(Recognised::Realtime(opened)) => Box::new(RealtimeUpgrade::new(
                 opened,

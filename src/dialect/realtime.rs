@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::answer::{Fed, ReadBody, Said};
+use super::form::RequestForm;
 use super::limits::Limit;
 use super::request::ReadRequestBody;
 use super::session::EXTENSIONS;
@@ -30,6 +31,8 @@ use talk::Talk;
 pub(super) struct RealtimeHead {
     /// Who is asked.
     pub(super) provider: Provider,
+    /// How the provider refuses a request.
+    pub(super) form: &'static RequestForm,
     /// A reader of the session's messages.
     pub(super) reader: fn(Provider) -> Box<dyn ReadRealtime>,
 }

@@ -16,7 +16,7 @@ use crate::observe::exchange::{Exchange, ExchangeEnd, RequestHead, ResponseHead,
 use crate::observe::memory::Memory;
 use crate::observe::websocket::{Messages, WebSocket};
 use crate::observe::{Connection, Direction};
-use crate::record::{Fact, ObserverFailure, Record};
+use crate::record::{AppliedRules, Fact, ObserverFailure, Record};
 
 /// The header field in which the provider says how messages are compressed.
 pub(super) const EXTENSIONS: &str = "sec-websocket-extensions";
@@ -39,6 +39,8 @@ struct Shared {
     connection: Connection,
     record: Arc<dyn Record>,
     memory: Memory,
+    /// The rules that changed the request that opened it.
+    rules: Option<AppliedRules>,
 }
 
 /// The request that opens a WebSocket, until it is answered. If it is refused, it was no call.
@@ -51,6 +53,7 @@ impl Upgrade {
         connection: Connection,
         record: Arc<dyn Record>,
         memory: Memory,
+        rules: Option<AppliedRules>,
     ) -> Self {
         Self(Some(Shared {
             call,
@@ -58,6 +61,7 @@ impl Upgrade {
             connection,
             record,
             memory,
+            rules,
         }))
     }
 }
@@ -173,6 +177,7 @@ impl Calls {
             connection,
             record,
             memory,
+            rules,
         } = &mut self.shared;
         let mut share = memory.share();
         if share.cover(EXCHANGE_BYTES).is_err() {
@@ -185,7 +190,7 @@ impl Calls {
             setup,
             ..connection.clone()
         };
-        self.current = Some(Box::new(LiveCall::begin_with(
+        let call = LiveCall::begin_with(
             call.clone(),
             request,
             head.fields.trace_parent,
@@ -193,7 +198,8 @@ impl Calls {
             Arc::clone(record),
             share,
             begun,
-        )));
+        );
+        self.current = Some(Box::new(call.changed_by(rules.clone())));
     }
 }
 

@@ -218,7 +218,10 @@ impl ConnectionMetrics {
             | Fact::LedgerDropped(_)
             | Fact::LedgerFailed(_)
             | Fact::ModelNamed(_)
+            | Fact::NotificationEnded { .. }
             | Fact::Quota(_)
+            | Fact::RuleUsed(_)
+            | Fact::RulesRead { .. }
             | Fact::RunEnded(_)
             | Fact::RunStarted(_)
             | Fact::SessionEnded(_)

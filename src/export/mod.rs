@@ -6,6 +6,7 @@
 //! needs, no traffic is touched, and no label comes from outside a closed set or the bounded set of
 //! models.
 
+mod budgets;
 mod calls;
 mod cascades;
 mod connections;
@@ -25,6 +26,7 @@ mod process;
 mod provider_time;
 mod quotas;
 mod repositories;
+mod rules;
 mod series;
 pub mod spans;
 mod substitutions;

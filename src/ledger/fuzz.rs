@@ -82,7 +82,7 @@ fn value(kind: u8, text: &[u8]) -> Value {
 /// The tables, and a letter for each column: an integer, one that may be missing, a real, a text,
 /// one that may be missing.
 const TABLES: [(&str, &str); 8] = [
-    ("calls", "iiinnssssttstnitsnnnnnnntstttttnttttttttt"),
+    ("calls", "iiinnssssttstnitsnnnnnnntstttttnttttttttttt"),
     ("usage_slots", "issssssiiiiiiiiiii"),
     ("cascade_slots", "issssssiiiiiiiiiii"),
     ("counts", "ssi"),

@@ -25,6 +25,7 @@ mod file;
 pub mod fuzz;
 mod lookup;
 mod memory;
+mod spent;
 
 pub use answers::archive::{ArchiveError, query_file, session_file, sessions_file};
 pub use answers::callers::{CallerGroup, CallerKind};
@@ -37,6 +38,7 @@ pub use answers::groups::{CascadeKind, ListedGroup, Of, SubagentKind};
 pub use answers::page::{Page, UsageCursor};
 pub use answers::query::UsageQuery;
 pub use answers::report::{CascadeGroup, Group, SubagentGroup, UsageReport};
+pub use answers::rules::RuleGroup;
 pub use answers::sessions::{
     SessionCursor, SessionDetails, SessionPage, SessionState, SessionUsage, SessionsQuery,
 };
@@ -44,6 +46,7 @@ pub use answers::usage::{QualityCounts, Usage};
 pub use file::disk::Config;
 pub use file::grouping::{By, InvalidZone, Period, Zone};
 pub use file::source::Unavailable;
+pub use file::spent::SpentBy;
 pub use memory::call::{CallId, CallRecord, InvalidCallId};
 pub use memory::conversation::Run;
 pub use memory::models::QuotaReading;

@@ -17,10 +17,28 @@ pub(super) fn request(method: &[u8], target: &[u8], listed: Listed) -> RequestHe
     };
     RequestHead {
         method: text(method, MAX_METHOD_BYTES),
-        path: text(path, MAX_PATH_BYTES),
+        path: bounded_path(path),
         query: listed.query.iter().filter(is_there).copied().collect(),
         fields: Fields::default(),
     }
+}
+
+/// Builds the head of a request whose parts are known: its method, its target, and its fields by name
+/// and value.
+pub(crate) fn request_head<'a>(
+    method: &str,
+    target: &str,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    listed: Listed,
+) -> RequestHead {
+    let mut head = request(method.as_bytes(), target.as_bytes(), listed);
+    fields.for_each(|(name, value)| take_field(&mut head.fields, name, value, listed));
+    head
+}
+
+/// What is kept of a path.
+pub(super) fn bounded_path(path: &[u8]) -> String {
+    text(path, MAX_PATH_BYTES)
 }
 
 /// Keeps a header field when it is on the list.

@@ -4,6 +4,7 @@
 //! or make it fail. No I/O, no async, no clock (an [`Instant`] is passed in), no provider's name.
 
 pub mod base64;
+mod changes;
 pub mod coding;
 #[cfg(test)]
 mod differential;
@@ -24,7 +25,12 @@ pub mod sse;
 mod transcript;
 pub(crate) mod websocket;
 
+pub(crate) use head::request_head;
+
 use std::time::{Instant, SystemTime};
+
+pub use changes::Changes;
+pub(crate) use http1::RequestCheck;
 
 use crate::record::{ConnectionCaller, ConnectionSetup, Host, TimeoutStep};
 
@@ -80,6 +86,8 @@ pub struct Connection {
     pub setup: Option<Box<ConnectionSetup>>,
     /// Who has opened it.
     pub caller: ConnectionCaller,
+    /// What is changed in its requests before they are sent, where anything may be.
+    pub changes: Option<Changes>,
 }
 
 impl Connection {
@@ -99,7 +107,7 @@ pub enum End {
     Closed,
     /// The provider's side broke off: reset, or closed without close_notify.
     ProviderGone,
-    /// Gravimeter is shutting down.
+    /// Gravimeter has closed it: it is shutting down, or a budget lets no further call begin.
     Shutdown,
     /// A limit in time was passed.
     TimedOut(TimeoutStep),
@@ -152,6 +160,7 @@ mod tests {
             port: 443,
             setup: None,
             caller: ConnectionCaller::default(),
+            changes: None,
         };
         let second = Duration::from_secs(1);
         let [opened, later] = [connection.opened, connection.opened + second];

@@ -9,7 +9,7 @@ use jiff::tz::Offset;
 
 use super::line::Line;
 use super::read::read;
-use crate::record::{Call, Cost, Provider, label};
+use crate::record::{Call, Cost, Model, Provider, label};
 
 /// Lines that were read together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -99,6 +99,15 @@ impl Prices {
         [&self.user, &self.shipped]
             .into_iter()
             .find_map(|table| table.line(model, provider, day))
+    }
+
+    /// Whether any line, of whatever provider and day, is for this model.
+    #[must_use]
+    pub fn know(&self, model: &Model) -> bool {
+        self.lines().any(|Listed { line, .. }| {
+            let mut patterns = line.models.iter();
+            patterns.any(|pattern| pattern.matches(model.as_str()))
+        })
     }
 
     /// Every line, in the order in which tables are asked.

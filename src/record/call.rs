@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use super::label::label;
 use super::{
-    CallIds, Caller, ConnectionSetup, Correlation, Cost, CostSource, Host, Id, ModalitySplits,
-    Model, Quality, Reported, TokenUsage, TraceContext, TraceParent, Turn,
+    AppliedRules, CallIds, Caller, ConnectionSetup, Correlation, Cost, CostSource, Host, Id,
+    ModalitySplits, Model, Quality, Reported, TokenUsage, TraceContext, TraceParent, Turn,
 };
 
 label! {
@@ -201,6 +201,9 @@ pub struct Call {
     pub counted_as: Option<Model>,
     /// How hard the model is asked to think, in the provider's word (`high`).
     pub reasoning_level: Option<Id>,
+    /// The rules that changed the request, if any did. All else of the call is of what was sent to
+    /// the provider.
+    pub rules: Option<Box<AppliedRules>>,
     /// The model that answered, when the provider names it.
     pub served_model: Option<Model>,
     /// Whether that is another model than the requested one, and not only another name of it.

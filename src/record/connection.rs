@@ -58,6 +58,10 @@ label! {
         ///
         /// What to do: raise `timeouts.idle` if a provider thinks for longer without a byte.
         Idle => "idle",
+        /// The head of a request, where requests are forwarded one by one.
+        ///
+        /// What to do: find the client that begins a request and does not go on.
+        RequestHead => "request_head",
         /// TCP connection to the provider.
         ///
         /// What to do: see whether this machine reaches the provider: name resolution, firewall.
@@ -85,16 +89,28 @@ label! {
         ///
         /// What to do: find the program that speaks something else than TLS on port 443.
         BadHello => "bad_hello",
-        /// The CONNECT request is malformed or asks for something else.
+        /// The CONNECT request is malformed or asks for something else, or a request that would have
+        /// been forwarded is malformed or could be understood in two ways.
         ///
-        /// What to do: use the CONNECT proxy for HTTPS only: `HTTPS_PROXY`, not `HTTP_PROXY`.
+        /// What to do: use the CONNECT proxy for HTTPS only: `HTTPS_PROXY`, not `HTTP_PROXY`. Where a
+        /// rule is at work, report it with the client.
         BadRequest => "bad_request",
+        /// A budget is used up, and stops calls like those that the connection is for.
+        ///
+        /// What to do: see `gravimeter budget` for which one and until when; `gravimeter budget lift`
+        /// lets calls pass for a while.
+        Budget => "budget",
         /// The destination is not allowed (loopback, link-local or another address that is not
         /// served).
         ///
         /// What to do: set `capture.allow_private_networks` if the private address is a provider of
         /// yours.
         ForbiddenDestination => "forbidden_destination",
+        /// A request to the base-URL door comes from a web page of another site, or may.
+        ///
+        /// What to do: nothing, if the page is none of yours: it was kept from using your account. A
+        /// program must ask for `localhost`, `127.0.0.1` or `[::1]`.
+        ForeignSite => "foreign_site",
         /// The destination is Gravimeter itself.
         ///
         /// What to do: remove the redirect rule or proxy variable that leads Gravimeter to itself.
@@ -104,7 +120,8 @@ label! {
         /// What to do: connect to the CONNECT proxy instead, or install the rules: `gravimeter
         /// redirect install`.
         NotRedirected => "not_redirected",
-        /// The connection to the CONNECT proxy belongs to a user of the machine who is not served.
+        /// The connection to the CONNECT proxy or the base-URL door belongs to a user of the machine who
+        /// is not served.
         ///
         /// What to do: add the user to `capture.connect_users` if its programs are to be counted.
         OtherUser => "other_user",
@@ -118,7 +135,7 @@ label! {
         ///
         /// What to do: see `gravimeter_timeouts_total` for which step.
         Timeout => "timeout",
-        /// The kernel names no owner of the connection to the CONNECT proxy.
+        /// The kernel names no owner of the connection to the CONNECT proxy or the base-URL door.
         ///
         /// What to do: report it with the kernel version.
         UnknownUser => "unknown_user",

@@ -18,6 +18,7 @@ pub(crate) fn sample_call() -> Call {
         counted_as: None,
         reasoning_level: None,
         served_model: None,
+        rules: None,
         is_substituted: false,
         outcome: Outcome::Ok,
         status: Some(200),

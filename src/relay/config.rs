@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::Untrusting;
+use super::base_url::BaseUrlTarget;
 use super::timeouts::Timeouts;
 use crate::capture::peer::ProgramPattern;
 use crate::dialect;
@@ -22,6 +23,8 @@ pub struct Config {
     pub programs: Vec<ProgramPattern>,
     /// What happens to clients that do not trust Gravimeter's CA.
     pub untrusting: Untrusting,
+    /// Where the base-URL door leads for paths that name no provider.
+    pub base_url_upstream: Option<BaseUrlTarget>,
     /// How long each step may take.
     pub timeouts: Timeouts,
 }
@@ -36,6 +39,7 @@ impl Default for Config {
             resolve: HashMap::new(),
             programs: Vec::new(),
             untrusting: Untrusting::default(),
+            base_url_upstream: None,
             timeouts: Timeouts::default(),
         }
     }

@@ -52,7 +52,7 @@ async fn drop_rest(tcp: &TcpStream) {
 pub(super) const AGENT: Duration = Duration::from_secs(30);
 
 /// Short, because the provider charges for an answer that nobody reads any more.
-const PROVIDER: Duration = Duration::from_secs(1);
+pub(super) const PROVIDER: Duration = Duration::from_secs(1);
 
 /// A peer with data to send is not silent for that long.
 const QUIET: Duration = Duration::from_secs(1);

@@ -1,17 +1,23 @@
-//! Carries the traffic: one connection from [`Accepted`] to its end, byte for byte.
+//! Carries the traffic: one connection from [`Accepted`] to its end, byte for byte, or, where a rule
+//! may change its requests, one request after the other.
 //!
 //! The provider is connected and verified first, then the agent is answered with exactly the
 //! protocol that the provider chose. One agent connection is one upstream connection: nothing is
 //! pooled, nothing is retried, nothing waits for an observer. Knows no provider and no metric; a
-//! plaintext byte is shown to the observer and kept nowhere.
+//! plaintext byte is shown to the observer and kept nowhere, but for a request's body while a rule
+//! changes it.
 
+pub mod base_url;
+mod brake;
+mod carry;
 mod config;
 mod diagnostics;
 mod dial;
-pub(crate) mod forward;
+mod forward;
 mod hang_up;
 mod lane;
 mod opened;
+pub(crate) mod outbound;
 pub mod pass;
 mod path;
 mod programs;
@@ -28,17 +34,20 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_rustls::{client, server};
+use tokio_rustls::server;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, debug, field, info_span};
 
+use crate::budget::Budgets;
 use crate::capture::{Accepted, Destination, LoopGuard};
-use crate::observe::{Alpn, Connection, OpenObserver};
+use crate::observe::OpenObserver;
 use crate::record::diagnostics::{SERVER_ADDRESS, TUNNEL_WHY, disposed, refused};
 use crate::record::{
     ConnectionSetup, Disposition, Fact, Handshake, Host, Label as _, Phase, Record, TimeoutStep,
 };
+use crate::rules::Rules;
 use crate::tls::handshake;
 use crate::tls::hello::HelloReader;
 use crate::tls::leaf::Leaves;
@@ -46,7 +55,6 @@ use crate::tls::read_ahead::ReadAhead;
 use crate::tls::upstream::{Upstream, VerifiedUpstream};
 
 use diagnostics::step;
-use opened::Opened;
 use path::{Intercepted, Path, phase};
 use refusal::Refusal;
 use route::{Opening, Route, route};
@@ -78,6 +86,10 @@ pub(crate) struct Relay {
     pub(crate) leaves: Arc<Leaves>,
     /// Which clients do not trust these certificates.
     pub(crate) rejections: Rejections,
+    /// Stop calls when they are used up; `None` where there are none.
+    pub(crate) budgets: Option<Arc<Budgets>>,
+    /// The rules by which requests are changed.
+    pub(crate) rules: watch::Receiver<Arc<Rules>>,
     /// Opens the observers of the plaintext.
     pub(crate) observers: Arc<dyn OpenObserver>,
     /// Where all facts are recorded.
@@ -108,7 +120,11 @@ impl Relay {
                 provider,
             }) => {
                 disposed(connection_span, Disposition::Intercepted);
-                self.pass(intercepted, *agent, *provider, shutdown).await;
+                if self.rules.borrow().may_match(&intercepted.host) {
+                    self.forward(intercepted, agent, provider, shutdown).await;
+                } else {
+                    self.pass(intercepted, *agent, *provider, shutdown).await;
+                }
             }
             Ok(Path::Tunnelled {
                 why,
@@ -136,7 +152,7 @@ impl Relay {
             mut tcp,
             prefix,
             destination,
-            peer,
+            mut peer,
         } = accepted;
         let port = destination.port();
         let (opening, kept) = self
@@ -147,7 +163,7 @@ impl Relay {
         let route = route(opening, &self.config.intercept);
         let route = self.around_untrusting(route, address);
         let caller = peer.caller().clone();
-        match self.around_other_programs(route, peer).await {
+        match self.around_other_programs(route, &mut peer).await {
             Route::Intercept { host, alpn, client } => {
                 let client = Client {
                     address,
@@ -155,19 +171,22 @@ impl Relay {
                 };
                 Span::current().record("host", field::display(&host));
                 connection_span.record(SERVER_ADDRESS, field::display(&host));
-                let (connect, upstream, leaf) =
-                    match self.provider(&destination, &host, &alpn).await {
-                        Ok(ready) => ready,
-                        Err(refusal) => {
-                            // The agent's TLS library shows the reason; whether it still reads is
-                            // its own affair.
-                            let _ = tcp.try_write(&handshake::refusal_alert(refusal.alert()));
-                            hang_up::hang_up(&tcp, hang_up::AGENT)
-                                .instrument(diagnostics::hang_up())
-                                .await;
-                            return Err(refusal);
-                        }
-                    };
+                let ready = match self.stop_of(&host, &mut peer).await {
+                    Some(stop) => Err(Refusal::Budget(stop)),
+                    None => self.provider(&destination, &host, &alpn).await,
+                };
+                let (connect, upstream, leaf) = match ready {
+                    Ok(ready) => ready,
+                    Err(refusal) => {
+                        // The agent's TLS library shows the reason; whether it still reads is
+                        // its own affair.
+                        let _ = tcp.try_write(&handshake::refusal_alert(refusal.alert()));
+                        hang_up::hang_up(&tcp, hang_up::AGENT)
+                            .instrument(diagnostics::hang_up())
+                            .await;
+                        return Err(refusal);
+                    }
+                };
                 let verified = phase(upstream.handshake());
                 let greeted = self.greet(ReadAhead::new(kept, tcp), leaf).await;
                 let (agent, greeted) = greeted.inspect_err(|refusal| {
@@ -244,6 +263,23 @@ impl Relay {
         host: &Host,
         alpn: &[Vec<u8>],
     ) -> Result<(Phase, VerifiedUpstream, Arc<ServerConfig>), Refusal> {
+        let (connect, upstream) = self.verified(destination, host, alpn).await?;
+        let leaf = async {
+            let leaf = self.leaves.server_config(host, upstream.alpn()).await;
+            Ok(leaf.inspect(|(_, result)| diagnostics::leaf_issued(*result))?)
+        };
+        let (leaf, result) = step(diagnostics::leaf(), leaf).await?;
+        self.record.record(Fact::Leaf(result));
+        Ok((connect, upstream, leaf))
+    }
+
+    /// A verified session with the provider.
+    async fn verified(
+        &self,
+        destination: &Destination,
+        host: &Host,
+        alpn: &[Vec<u8>],
+    ) -> Result<(Phase, VerifiedUpstream), Refusal> {
         let (tcp, connect) = self.dial(destination, Some(host)).await?;
         let upstream = within(
             self.config.timeouts.upstream_handshake,
@@ -259,13 +295,7 @@ impl Relay {
         );
         let upstream = step(diagnostics::upstream_handshake(host), upstream).await?;
         self.record.record(Fact::Handshake(upstream.handshake()));
-        let leaf = async {
-            let leaf = self.leaves.server_config(host, upstream.alpn()).await;
-            Ok(leaf.inspect(|(_, result)| diagnostics::leaf_issued(*result))?)
-        };
-        let (leaf, result) = step(diagnostics::leaf(), leaf).await?;
-        self.record.record(Fact::Leaf(result));
-        Ok((connect, upstream, leaf))
+        Ok((connect, upstream))
     }
 
     async fn greet(
@@ -286,73 +316,6 @@ impl Relay {
         let (agent, handshake) = step(diagnostics::agent_handshake(), accepted).await?;
         self.record.record(Fact::Handshake(handshake));
         Ok((agent, handshake))
-    }
-
-    async fn pass(
-        &self,
-        intercepted: Intercepted,
-        mut agent: server::TlsStream<ReadAhead<TcpStream>>,
-        mut provider: client::TlsStream<ReadAhead<TcpStream>>,
-        shutdown: &Shutdown,
-    ) {
-        let _opened = Opened::new(&*self.record, Disposition::Intercepted);
-        let alpn = match provider.get_ref().1.alpn_protocol() {
-            Some(b"h2") => Alpn::H2,
-            Some(b"http/1.1") => Alpn::Http1,
-            _ => Alpn::Unknown,
-        };
-        let Intercepted {
-            host,
-            port,
-            setup,
-            caller,
-        } = intercepted;
-        let (opened, opened_at) = (Instant::now(), SystemTime::now());
-        let connection = Connection {
-            host,
-            alpn,
-            opened,
-            opened_at,
-            port,
-            setup: Some(setup),
-            caller,
-        };
-        let terms = self.terms(shutdown);
-        let end = pass::pass(
-            &mut agent,
-            &mut provider,
-            Some(self.observers.open(connection)),
-            &terms,
-        )
-        .await;
-        debug!(?end, "an intercepted connection ended");
-        hang_up::after(
-            end,
-            agent.get_ref().0.get_ref(),
-            provider.get_ref().0.get_ref(),
-            shutdown,
-        )
-        .await;
-    }
-
-    async fn tunnel(
-        &self,
-        mut agent: ReadAhead<TcpStream>,
-        mut provider: TcpStream,
-        shutdown: &Shutdown,
-    ) {
-        let _opened = Opened::new(&*self.record, Disposition::Tunnelled);
-        let end = tunnel::tunnel(&mut agent, &mut provider, &self.terms(shutdown)).await;
-        debug!(?end, "a tunnelled connection ended");
-        hang_up::after(end, agent.get_ref(), &provider, shutdown).await;
-    }
-
-    fn terms<'a>(&'a self, shutdown: &'a Shutdown) -> pass::Terms<'a> {
-        pass::Terms {
-            idle: self.config.timeouts.idle,
-            shutdown,
-            record: &*self.record,
-        }
     }
 }
 

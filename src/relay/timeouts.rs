@@ -13,6 +13,8 @@ pub struct Timeouts {
     pub upstream_handshake: Duration,
     /// TLS handshake with the agent.
     pub agent_handshake: Duration,
+    /// From the first byte of a request's head to its last, where requests are forwarded.
+    pub request_head: Duration,
     /// No byte in either direction. Longer than any pause a provider makes while a model thinks.
     pub idle: Duration,
 }
@@ -25,6 +27,7 @@ impl Default for Timeouts {
             upstream_connect: handshake,
             upstream_handshake: handshake,
             agent_handshake: handshake,
+            request_head: Duration::from_secs(30),
             idle: Duration::from_secs(3600),
         }
     }

@@ -42,13 +42,13 @@ pub enum SocketError {
         source: io::Error,
     },
     /// Another kind of file is at the path.
-    #[error("{path} is not a socket: remove it, or set web.socket to another path", path = path.display())]
+    #[error("{path} is not a socket: remove it, or configure another path", path = path.display())]
     NoSocket {
         /// The path.
         path: PathBuf,
     },
     /// Another process listens there.
-    #[error("another program listens on {path}: stop it, or set web.socket to another path", path = path.display())]
+    #[error("another program listens on {path}: stop it, or configure another path", path = path.display())]
     Taken {
         /// The socket.
         path: PathBuf,

@@ -172,6 +172,7 @@ fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
         counted_as: None,
         reasoning_level: None,
         turn: Turn::default(),
+        rules: None,
         served_model: Some(Model::from_wire("gemini-3-pro")),
         is_substituted: false,
         outcome: if number.is_multiple_of(50) {

@@ -139,6 +139,7 @@ fn feed(record: &Arc<dyn Record>) {
         port: 443,
         setup: None,
         caller: ConnectionCaller::default(),
+        changes: None,
     };
     let mut observer = observers.open(connection);
     let prompt = format!(
@@ -213,7 +214,9 @@ fn relay(
         upstream: Arc::new(upstream),
         leaves: Arc::new(Leaves::new(Arc::clone(&authority)).expect("a key")),
         original_dst: Arc::new(KernelOriginalDst),
+        budgets: None,
         observers,
+        rules: tokio::sync::watch::channel(Arc::default()).1,
         record,
     };
     traffic.serve([(Door::Connect, listener)], tasks, &Shutdown::default());

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ::gravimeter::dialect;
 use serde_json::Value;
 
 use crate::stage::{AGENT, STATE, as_user, root, text};
@@ -11,6 +12,8 @@ use crate::{gravimeter, tap, under_run};
 /// How a client's traffic comes to Gravimeter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
+    /// The client is told that its provider is the base-URL door, and trusts no further CA.
+    BaseUrl,
     /// The client is told to use the CONNECT proxy, by `HTTPS_PROXY`.
     Proxy,
     /// Through the CONNECT proxy as well, with a recorder in front of it ([`tap`]).
@@ -71,7 +74,7 @@ impl Client {
     pub(crate) fn new(route: Route) -> Self {
         let user = match route {
             Route::Redirect => AGENT,
-            Route::Proxy | Route::Recorded | Route::Run => PROXY_USER,
+            Route::BaseUrl | Route::Proxy | Route::Recorded | Route::Run => PROXY_USER,
         };
         root(&format!(
             "mkdir -p {PLACE} && mount --bind {} {PLACE} && install -d -o {user} {HOME} {HOME}/work",
@@ -82,6 +85,7 @@ impl Client {
             Route::Proxy | Route::Redirect => Some(format!("{STATE}/trust/bundle.pem")),
             // It names them itself.
             Route::Run => None,
+            Route::BaseUrl => None,
         };
         let mut environment = vec![
             ("HOME", HOME.to_owned()),
@@ -97,6 +101,7 @@ impl Client {
                 environment.push(("HTTPS_PROXY", format!("http://{}", gravimeter::PROXY)))
             }
             Route::Recorded => environment.push(("HTTPS_PROXY", format!("http://{}", tap::PROXY))),
+            Route::BaseUrl => environment.extend(base_urls()),
             Route::Redirect | Route::Run => {}
         }
         Self {
@@ -125,7 +130,7 @@ impl Client {
     pub(crate) fn output(&self, command: &mut Command) -> String {
         match self.route {
             Route::Run => under_run::screen(command),
-            Route::Proxy | Route::Recorded | Route::Redirect => output(command),
+            Route::BaseUrl | Route::Proxy | Route::Recorded | Route::Redirect => output(command),
         }
     }
 
@@ -137,6 +142,15 @@ impl Client {
         std::fs::write(&path, content).expect("a file of the client");
         root(&format!("chown {} {path}", self.user));
     }
+}
+
+/// What `gravimeter env` says to lead agents to the base-URL door.
+fn base_urls() -> impl Iterator<Item = (&'static str, String)> {
+    dialect::BASE_URL_PATHS.into_iter().filter_map(|path| {
+        let (name, rest) = path.variable?;
+        let url = format!("http://{}/{}{rest}", gravimeter::BASE_URL, path.segment);
+        Some((name, url))
+    })
 }
 
 /// Where a file of this folder is, for an interpreter.

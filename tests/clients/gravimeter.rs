@@ -18,6 +18,9 @@ use crate::stage::{
 /// Where its CONNECT proxy listens.
 pub(crate) const PROXY: &str = "127.0.0.1:8743";
 
+/// Where its base-URL door is.
+pub(crate) const BASE_URL: &str = "127.0.0.1:8744";
+
 /// The running program.
 pub(crate) struct Gravimeter(Child);
 
@@ -38,6 +41,7 @@ impl Gravimeter {
             .args(["--agent.user", AGENT, "--agent.command", IDLE_AGENT])
             .args(["--capture.connect_listen", PROXY])
             .args(["--capture.connect_users", &users])
+            .args(["--capture.base_url.listen", BASE_URL])
             .args(["--intercept.hosts", &intercepted.join(",")])
             .args(["--otlp.endpoint", &format!("http://{collector}")])
             .args(["--upstream.extra_roots", provider::ROOT])

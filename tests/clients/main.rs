@@ -3,8 +3,8 @@
 //!
 //! Each client comes by three routes ([`client::Route`]): through the CONNECT proxy, under the
 //! redirect, and through the proxy with every byte recorded at both ends. What it spends must be in
-//! `/metrics` and `/v1/usage` to the token. Agents also run under `gravimeter run`
-//! ([`under_run`]). Every test has a stage of its own, from which nothing
+//! `/metrics` and `/v1/usage` to the token. Agents also come to the base-URL door ([`base_url`]) and
+//! run under `gravimeter run` ([`under_run`]). Every test has a stage of its own, from which nothing
 //! reaches the network. `scripts/test.sh` installs the clients.
 
 #![allow(
@@ -19,6 +19,7 @@
     reason = "a test binary has no readers from outside"
 )]
 
+mod base_url;
 mod claude_code;
 mod client;
 mod codex;
@@ -81,8 +82,11 @@ tests![
     sdk: [python, node, python_with_errors, node_with_errors],
 ];
 
-/// Name and body of every test of `gravimeter run`.
-const UNDER_RUN: [(&str, fn()); 3] = [
+/// Name and body of every other test: of the base-URL door and of `gravimeter run`.
+const OTHERS: [(&str, fn()); 6] = [
+    ("base_url::claude_code", base_url::claude_code),
+    ("base_url::codex", base_url::codex),
+    ("base_url::gemini_cli", base_url::gemini_cli),
     ("under_run::claude_code", under_run::claude_code),
     ("under_run::codex", under_run::codex),
     ("under_run::gemini_cli", under_run::gemini_cli),
@@ -90,7 +94,7 @@ const UNDER_RUN: [(&str, fn()); 3] = [
 
 fn main() -> ExitCode {
     let obstacle = stage::obstacle().or_else(client::obstacle);
-    let skipped = obstacle.map(|reason| skip::decide("*", TESTS.len() + UNDER_RUN.len(), &reason));
+    let skipped = obstacle.map(|reason| skip::decide("*", TESTS.len() + OTHERS.len(), &reason));
     let is_skipped = matches!(skipped, Some(Ok(())));
     let refusal = skipped.and_then(Result::err);
     let trial = |name: &'static str, test: Box<dyn FnOnce() + Send>| {
@@ -106,9 +110,9 @@ fn main() -> ExitCode {
     };
     let by_route = TESTS.iter();
     let by_route = by_route.map(|&(name, route, test)| trial(name, Box::new(move || test(route))));
-    let under_run = UNDER_RUN.iter();
-    let under_run = under_run.map(|&(name, test)| trial(name, Box::new(test)));
-    let trials = by_route.chain(under_run).collect();
+    let others = OTHERS.iter();
+    let others = others.map(|&(name, test)| trial(name, Box::new(test)));
+    let trials = by_route.chain(others).collect();
     let mut arguments = Arguments::from_args();
     // Some clients keep a whole core busy while they start.
     arguments.test_threads = arguments.test_threads.or(Some(TESTS_AT_ONCE));

@@ -4,6 +4,7 @@
 mod demo;
 mod launcher;
 mod prices;
+mod rules;
 mod serve;
 
 use std::path::Path;
@@ -37,6 +38,7 @@ fn every_command_has_help() {
         "serve",
         "demo",
         "usage",
+        "rules",
         "top",
         "statusline",
         "cascades",

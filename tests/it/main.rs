@@ -14,6 +14,7 @@
 
 mod access;
 mod agreement;
+mod budgets;
 mod cascades;
 mod cli;
 mod coding_agents;
@@ -25,6 +26,7 @@ mod faults;
 mod fixtures;
 mod fleet;
 mod follow_faults;
+mod forward;
 mod fuzz;
 mod go;
 mod kit;
@@ -38,6 +40,7 @@ mod page;
 mod process;
 mod push;
 mod reconcile;
+mod rules;
 mod run;
 mod secrets;
 mod shutdown;

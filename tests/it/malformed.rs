@@ -48,6 +48,7 @@ fn observe(sent: &[u8], received: &[u8], piece: usize, end: End) -> Stated {
         port: 443,
         setup: None,
         caller: ConnectionCaller::default(),
+        changes: None,
     };
     let mut observer = Observers {
         record: Arc::clone(&facts) as Arc<dyn Record>,

@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank, as the table in `src/lib.rs` has them.
-const RANKS: [(&str, u8); 20] = [
+const RANKS: [(&str, u8); 23] = [
     ("record", 0),
     ("demo", 1),
+    ("budget", 1),
     ("git", 1),
     ("pricing", 1),
     ("term", 1),
@@ -18,11 +19,13 @@ const RANKS: [(&str, u8); 20] = [
     ("top", 2),
     ("dialect", 3),
     ("cascade", 4),
-    ("relay", 4),
     ("export", 4),
     ("ledger", 4),
     ("launch", 4),
+    ("notify", 4),
+    ("rules", 4),
     ("summary", 4),
+    ("relay", 5),
     ("web", 5),
     ("config", 6),
     ("app", 7),
@@ -324,7 +327,7 @@ const NAMING_ROOMS: [&str; 5] = ["cascade", "demo", "dialect", "launch", "pricin
 
 /// Other files that name a provider or an agent, each with the reason. None is added without one;
 /// what names none any more leaves the list.
-const NAMING_FILES: [(&str, &str); 15] = [
+const NAMING_FILES: [(&str, &str); 16] = [
     ("app/demo/configure.rs", "the demo's providers"),
     ("app/demo/mod.rs", "the demo's agents"),
     (
@@ -335,6 +338,7 @@ const NAMING_FILES: [(&str, &str); 15] = [
     ("cli/flags.rs", "the flag that is short for a preset"),
     ("cli/launcher.rs", "the programs of the examples"),
     ("config/keys/agent.rs", "the keys of a preset"),
+    ("config/keys/base_url.rs", "the paths of the base-URL door"),
     (
         "config/keys/capture.rs",
         "the default name of the agent's user",

@@ -82,6 +82,44 @@ pub(crate) fn other_users_are_refused_and_counted() {
     });
 }
 
+/// At its port, and at its Unix socket, whose file everybody may write to.
+pub(crate) fn other_users_are_refused_at_the_base_url_door() {
+    on_stage(
+        "connect::other_users_are_refused_at_the_base_url_door",
+        || {
+            install();
+            write_idle_agent();
+            root("useradd mallory && useradd bob");
+            let socket = format!("{STATE}/base-url.sock");
+            let gravimeter = serve_ready_with(&[
+                ("GRAVIMETER_CAPTURE_BASE_URL_LISTEN", "127.0.0.1:8744"),
+                ("GRAVIMETER_CAPTURE_BASE_URL_SOCKET", &socket),
+                ("GRAVIMETER_CAPTURE_CONNECT_USERS", "bob"),
+            ]);
+            // No server is behind that path: who is served is told so.
+            let ask = "curl -s -w ' %{http_code}' http://localhost:8744/nothing";
+            let by_socket = format!("{ask} --unix-socket {socket}");
+            for served in [OPERATOR, "bob"] {
+                for ask in [ask, &by_socket] {
+                    let said = text(&shell_as(served, ask));
+                    assert!(said.ends_with(" 404"), "{served}: {said}");
+                }
+            }
+            for other in ["mallory", "root"] {
+                let said = text(&shell_as(other, ask));
+                assert!(said.ends_with(" 403"), "{other}: {said}");
+                let said = text(&shell_as(other, &by_socket));
+                assert!(said.ends_with(" 000"), "{other}: {said}");
+            }
+            let refused = "gravimeter_connections_refused_total";
+            wait_for("the refusals", || {
+                count(refused, "reason=\"other_user\"") == 4
+            });
+            stop(gravimeter);
+        },
+    );
+}
+
 /// With the redirect, which `agent.user` asks for, nobody finds the proxy unless it was asked for.
 pub(crate) fn beside_a_redirect_nobody_listens() {
     on_stage("connect::beside_a_redirect_nobody_listens", || {

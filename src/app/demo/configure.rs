@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{DemoOptions, failed};
@@ -60,6 +61,8 @@ pub(super) fn configure(
     ];
     let connect = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
     raw.connect = Listen::At(connect);
+    // For programs of the user's own, whose providers are the stand-in here, too.
+    raw.capture.base_url_listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)));
     raw.redirect_rules = match options.redirect {
         true => RedirectRules::Require,
         false => RedirectRules::Off,
@@ -68,6 +71,7 @@ pub(super) fn configure(
     raw.cascade.token = Token::new(&token);
     raw.cascade.follow.idle_interval = LOOK_INTERVAL;
 
+    raw.budgets = options.budget.clone().into_iter().collect();
     raw.otlp.endpoint = options.otlp.clone();
     raw.otlp.protocol = options.otlp_protocol;
     raw.otlp.flush_interval = FLUSH_INTERVAL;
@@ -79,6 +83,7 @@ pub(super) fn configure(
 
     let mut config = raw.checked().map_err(failed)?;
     config.redirect.name = "demo".to_owned();
+    config.rules = Arc::new(options.rules.clone());
     let agent = AgentOptions {
         bundle: config.bundle.clone(),
         dial: options.redirect.then_some(AGENT_DIALS),

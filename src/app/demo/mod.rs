@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::signals::Signals;
 use super::{App, Error, Surroundings, Tasks, process};
+use crate::budget::Budget;
 use crate::capture::redirect::Redirect;
 use crate::config::Config;
 use crate::demo::Tally;
@@ -26,6 +27,7 @@ use crate::demo::agent::{self, AgentKind, Log, OfferedStreams};
 use crate::demo::provider::Provider;
 use crate::export::otlp;
 use crate::ledger::UsageReport;
+use crate::rules::Rules;
 use crate::term::table::{self, Screen, Usage};
 use configure::configure;
 use folder::DemoFolder;
@@ -51,10 +53,14 @@ pub(crate) struct DemoOptions {
     pub otlp: Option<otlp::Endpoint>,
     /// What it speaks.
     pub otlp_protocol: otlp::Protocol,
+    /// The rules that change the requests of the agents.
+    pub rules: Rules,
     /// The agents that are at work.
     pub agents: Vec<AgentKind>,
     /// How many times faster than in life they are: answers, tools and the pauses of users.
     pub speed: f64,
+    /// What stops calls, where anything does.
+    pub budget: Option<Budget>,
     /// How often the table is drawn.
     pub redraw: Duration,
     /// Columns of the terminal.

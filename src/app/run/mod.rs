@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::export::diagnostics::Diagnostics;
 use crate::launch::find::has_language_server;
 use crate::launch::foreground::{Ending, Environment, Executable, Foreground};
-use crate::relay::forward;
+use crate::relay::outbound;
 use crate::tls::{self, bundle::environment_beside};
 
 pub(crate) use folder::RunFolder;
@@ -76,7 +76,7 @@ pub(crate) async fn run(
     };
     let forwarding = Tasks::default();
     if let Some(forwarded) = way.take_forwarded() {
-        forward::serve(forwarded, forwarding.tracker(), forwarding.stopping())
+        outbound::serve(forwarded, forwarding.tracker(), forwarding.stopping())
             .map_err(Error::Handed)?;
     }
     let mut observation = Observation::begin(plan, diagnostics).await?;
@@ -147,8 +147,12 @@ fn environment(
         warn!(name, %error, "the file that this variable names cannot be read: the CA is not added to it");
     }
     let environment = Environment::new(&request.environment, trust.variables);
-    Ok(match way.proxy() {
+    let environment = match way.proxy() {
         Some(proxy) => environment.with_proxy(proxy),
+        None => environment,
+    };
+    Ok(match observation.base_url() {
+        Some(door) => environment.with_base_urls(door),
         None => environment,
     })
 }

@@ -5,6 +5,7 @@
 //! that is started again gets the session, and where none comes soon, this process goes on by
 //! itself. Connections that the lost service had are gone with it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -43,6 +44,8 @@ pub(super) struct Observation {
     plan: Plan,
     by: By,
     bundle: Bundle,
+    /// The certificate of the CA that the program trusts, as PEM.
+    ca: String,
     /// The process of the program, once it runs.
     program: Option<u32>,
     /// Why the figures are not those of the whole run.
@@ -91,23 +94,25 @@ impl Observation {
                 None
             }
         };
-        let (by, bundle) = match handed {
+        let (by, bundle, ca) = match handed {
             Some(handed) => {
                 let (path, roots) = (&plan.config.bundle, &plan.config.upstream.extra_roots);
                 let bundle = bundle::write_for(path, &handed.ca, roots)?;
                 info!(session = %plan.session.id, "a service observes the program");
-                (By::Service(handed), bundle)
+                let ca = handed.ca.clone();
+                (By::Service(handed), bundle, ca)
             }
             None => {
                 let own = Own::start(&plan, diagnostics).await?;
-                let bundle = own.app.bundle().clone();
-                (By::Own(Box::new(own)), bundle)
+                let (bundle, ca) = (own.app.bundle().clone(), own.app.ca().to_owned());
+                (By::Own(Box::new(own)), bundle, ca)
             }
         };
         Ok(Self {
             plan,
             by,
             bundle,
+            ca,
             program: None,
             gap: None,
         })
@@ -116,6 +121,14 @@ impl Observation {
     /// The files with the roots that make the program trust the CA.
     pub(super) fn bundle(&self) -> &Bundle {
         &self.bundle
+    }
+
+    /// Where the base-URL door is, if this process has opened one.
+    pub(super) fn base_url(&self) -> Option<SocketAddr> {
+        match &self.by {
+            By::Own(own) => own.app.addresses().base_url,
+            By::Service(_) | By::Nobody => None,
+        }
     }
 
     /// The program runs as that process. `way` is how its connections are captured.
@@ -165,7 +178,10 @@ impl Observation {
                     info!("the next service observes the program");
                     return By::Service(handed);
                 }
-                Ok(_) => warn!("the next service has another CA, which the program does not trust"),
+                Ok(_) => {
+                    warn!("the next service has another CA, which the program does not trust");
+                    break;
+                }
                 Err(_) => {}
             }
             sleep(LOOK_AGAIN).await;
@@ -187,9 +203,10 @@ impl Observation {
         }
     }
 
-    /// Whether the program trusts that CA, whose certificate is given as PEM.
+    /// Whether the program trusts that CA, whose certificate is given as PEM. The program's files
+    /// cannot tell: whoever observes it writes them.
     fn is_trusted(&self, ca: &str) -> bool {
-        std::fs::read_to_string(&self.bundle.ca_only).is_ok_and(|trusted| trusted == ca)
+        self.ca == ca
     }
 
     /// The program has ended: ends the observing, at once when `hurried` is done, and sums up.
@@ -222,7 +239,7 @@ impl Observation {
                     id: session.id,
                     ended_at: SystemTime::now(),
                 }));
-                let ledger = Arc::clone(app.ledger());
+                let (ledger, parts) = (Arc::clone(app.ledger()), Arc::clone(&app.parts));
                 app.stop(hurried).await;
                 ended.scope_failure = failure();
                 let path = config.ledger.enabled.then(|| config.ledger_path());
@@ -230,6 +247,7 @@ impl Observation {
                     session.program.to_string(),
                     session.started_at,
                     recorded(&ledger, path),
+                    parts.budget_statuses(),
                 );
                 let report = collector.report(circumstances);
                 Summary {

@@ -58,7 +58,8 @@ pub(super) const KEYS: &[Key] = &[
         name: "capture.connect_users",
         kind: Kind::List("user"),
         default: DefaultValue::Is("[]"),
-        help: "Further users of this machine whom the CONNECT proxy serves, by name or uid. What they spend counts like the agent's.",
+        help: "Further users of this machine whom the CONNECT proxy and the base-URL door serve, by name or uid. What they\n\
+               spend counts like the agent's.",
         set: |raw, value| {
             put(
                 &mut raw.capture.connect_users,
@@ -70,9 +71,10 @@ pub(super) const KEYS: &[Key] = &[
         name: "capture.max_connections",
         kind: Kind::Number,
         default: DefaultValue::Is("4096"),
-        help: "How many connections may be open at once by redirect, and as many through the CONNECT proxy; more are refused\n\
-               and counted. Each takes two file descriptors: where the system's limit (ulimit -n) leaves room for fewer, the number is\n\
-               lowered at the start, with a warning, so that the exporter always has descriptors of its own.",
+        help: "How many connections may be open at once by redirect, as many through the CONNECT proxy and as many to the\n\
+               base-URL door; more are refused and counted. Each takes two file descriptors: where the system's limit (ulimit -n)\n\
+               leaves room for fewer, the number is lowered at the start, with a warning, so that the exporter always has\n\
+               descriptors of its own.",
         set: |raw, value| {
             put(
                 &mut raw.capture.max_connections,

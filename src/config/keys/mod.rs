@@ -5,15 +5,19 @@
 //! read or checked across keys here.
 
 mod agent;
+mod base_url;
+mod budget;
 mod capture;
 mod cascade;
 mod intercept;
 mod ledger;
 mod log;
 mod metrics;
+mod notify;
 mod observe;
 mod otlp;
 mod pricing;
+mod rules;
 mod sessions;
 mod state;
 mod timeouts;
@@ -145,6 +149,8 @@ pub enum Kind {
     Switch,
     /// Names and texts.
     Table,
+    /// Any number of tables, each below a header of its own (`[[budget]]`).
+    Tables,
     /// A text.
     Text,
     /// A URL.
@@ -169,6 +175,7 @@ impl Kind {
             Self::Resolve => "HOST:PORT=IP:PORT".to_owned(),
             Self::Secret => "SECRET".to_owned(),
             Self::Switch => "true|false".to_owned(),
+            Self::Tables => "[{KEY = VALUE, ...}, ...]".to_owned(),
             Self::Text => "TEXT".to_owned(),
             Self::Url => "URL".to_owned(),
         }
@@ -196,6 +203,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
 const SECTIONS: &[&[Key]] = &[
     web::KEYS,
     capture::KEYS,
+    base_url::KEYS,
     intercept::KEYS,
     upstream::KEYS,
     agent::KEYS,
@@ -207,9 +215,12 @@ const SECTIONS: &[&[Key]] = &[
     ledger::KEYS,
     metrics::KEYS,
     pricing::KEYS,
+    rules::KEYS,
     otlp::COLLECTOR,
     otlp::TRACES,
     otlp::METRICS,
     otlp::DIAGNOSTICS,
     log::KEYS,
+    notify::KEYS,
+    budget::KEYS,
 ];

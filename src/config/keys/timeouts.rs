@@ -39,6 +39,14 @@ pub(super) const KEYS: &[Key] = &[
         set: |raw, value| put(&mut raw.relay.timeouts.agent_handshake, value.duration()),
     },
     Key {
+        name: "timeouts.request_head",
+        kind: Kind::Duration,
+        default: DefaultValue::Is(r#""30s""#),
+        help: "From the first byte of a request's head to its last, on connections whose requests are forwarded one by one:\n\
+               those that a rule may change, and those to the base-URL door.",
+        set: |raw, value| put(&mut raw.relay.timeouts.request_head, value.duration()),
+    },
+    Key {
         name: "timeouts.idle",
         kind: Kind::Duration,
         default: DefaultValue::Is(r#""1h""#),

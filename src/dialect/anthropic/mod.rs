@@ -4,6 +4,7 @@
 //! Sources: anthropics/anthropic-sdk-python `src/anthropic/types` and `lib`, and the API reference.
 
 mod answer;
+mod form;
 mod hosts;
 mod limits;
 mod paths;
@@ -18,6 +19,7 @@ use crate::observe::exchange::{Listed, RequestHead};
 use crate::record::{Host, Model, Operation, Provider};
 pub(super) use answer::Message;
 use answer::OVERAGE_IN_USE;
+pub(super) use form::{BY_PATH, LEAST_THINKING, MESSAGE};
 pub(super) use paths::{Field, table};
 pub(super) use request::MessageRequest;
 
@@ -60,6 +62,11 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     Some(Recognised::Call(CallHead {
         provider: provider(host, path),
         operation,
+        form: if model.is_some() {
+            &form::MESSAGE_BY_PATH
+        } else {
+            &MESSAGE
+        },
         model,
         expects_events: false,
         request: |head, memory| json_request(head, memory, MessageRequest::default()),

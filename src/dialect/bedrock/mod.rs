@@ -17,6 +17,7 @@
 //! read both.
 
 mod converse;
+mod form;
 mod hosts;
 mod invoke;
 mod metrics;
@@ -80,6 +81,7 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     Some(Recognised::Call(CallHead {
         provider: Provider::Bedrock,
         operation,
+        form: form::of(method, &model),
         model: Some(model),
         expects_events: matches!(method, Method::ConverseStream | Method::InvokeStream),
         request: |head, memory| json_request(head, memory, MessageRequest::default()),

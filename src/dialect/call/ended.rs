@@ -45,6 +45,7 @@ impl LiveCall {
             reasoning_level: self.request.reasoning_level().cloned(),
             served_model: said.served_model.clone(),
             is_substituted: self.is_substituted(said),
+            rules: self.rules.clone(),
             outcome: evidence.outcome(),
             status: evidence.status,
             streamed: self.is_streamed(),

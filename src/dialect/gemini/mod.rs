@@ -8,6 +8,7 @@
 
 mod answer;
 mod ending;
+mod form;
 mod hosts;
 mod live;
 mod paths;
@@ -66,6 +67,7 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     if let Some(by_path) = live_api(&head.path).filter(|_| opens_socket(head)) {
         return Some(Recognised::Realtime(RealtimeHead {
             provider: provider_of(host).unwrap_or(by_path),
+            form: &form::GENERATION,
             reader: live::reader,
         }));
     }
@@ -83,6 +85,7 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
         return Some(Recognised::Call(CallHead {
             provider,
             operation,
+            form: form::of(by_shape == Provider::CloudCode, method.is_none()),
             model: model.map(Model::from_wire),
             expects_events: head.query.contains(&EVENTS),
             request: match method {

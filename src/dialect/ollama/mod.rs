@@ -8,6 +8,7 @@
 //! Source: ollama/ollama `docs/api.md`.
 
 mod answer;
+mod form;
 
 use super::anthropic::MessageRequest;
 use super::body::json_body;
@@ -41,6 +42,7 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     is_possible.then_some(Recognised::Call(CallHead {
         provider: Provider::Ollama,
         operation,
+        form: form::of(operation),
         model: None,
         expects_events: false,
         request: |head, memory| json_request(head, memory, MessageRequest::default()),

@@ -7,6 +7,7 @@
 
 mod chat;
 mod conversations;
+mod form;
 mod items;
 mod limits;
 mod plan;
@@ -119,18 +120,20 @@ fn recognise(host: &Host, head: &RequestHead) -> Option<Recognised> {
     if opens_socket && path.ends_with("/realtime") {
         return Some(Recognised::Realtime(RealtimeHead {
             provider,
+            form: &form::RESPONSE,
             reader: realtime::reader,
         }));
     }
-    let (operation, form) = shape(path).or_else(|| conversation(provider, path))?;
+    let (operation, answers) = shape(path).or_else(|| conversation(provider, path))?;
     let call = CallHead {
         provider,
         operation,
+        form: form::of(answers, operation, provider),
         model: deployment(path).map(Model::from_wire),
         // Codex always asks for events, and ChatGPT does not label them.
         expects_events: CHATGPT.contains(&host.as_str()) && operation == Operation::Chat,
         request: |head, memory| json_request(head, memory, OpenAiRequest::default()),
-        answer: match form {
+        answer: match answers {
             Form::Chat => |of| json_body(of, Completion::default()),
             Form::Conversations => |of| json_body(of, Conversation::default()),
             Form::Responses => |of| json_body(of, Response::default()),

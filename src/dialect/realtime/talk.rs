@@ -119,6 +119,7 @@ impl Talk {
             provider: self.shared.head.provider,
             operation,
             model,
+            form: self.shared.head.form,
             expects_events: true,
             request: |_, _| Box::new(NoRequest),
             answer: |_| Box::new(Reply::default()),

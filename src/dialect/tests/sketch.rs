@@ -17,6 +17,7 @@ const CALL: CallHead = CallHead {
     provider: Provider::Ollama,
     operation: Operation::Chat,
     model: None,
+    form: &anthropic::MESSAGE,
     expects_events: false,
     request: |head, memory| json_request(head, memory, MessageRequest::default()),
     answer: |of| json_body(of, Answer::default()),

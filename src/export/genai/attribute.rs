@@ -101,6 +101,10 @@ pub const SERVICE_TIER: &str = "gravimeter.service_tier";
 pub const SPEED: &str = "gravimeter.speed";
 /// Searches of the web by the provider's own tool.
 pub const WEB_SEARCHES: &str = "gravimeter.server_tools.web_searches";
+/// The rules that changed the request, in the order in which they were applied.
+pub const RULES: &str = "gravimeter.rules";
+/// The model that the agent asked for, where a rule has put another one in its place.
+pub const ASKED_MODEL: &str = "gravimeter.asked_model";
 /// [`crate::record::Quality`].
 pub const USAGE_QUALITY: &str = "gravimeter.usage.quality";
 

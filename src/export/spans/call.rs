@@ -93,10 +93,23 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
             attribute::COST_SOURCE,
             call.cost.map(|_| call.cost_source().as_str()),
         );
+    rules(call, &mut known);
     tokens(&call.usage, &mut known);
     modalities(&call.modalities, &mut known);
     reported(&call.reported, &mut known);
     known.0
+}
+
+/// What changed the request before it was sent.
+fn rules(call: &Call, known: &mut Attributes) {
+    let Some(rules) = &call.rules else { return };
+    let names = rules.names.iter().map(ToString::to_string);
+    known
+        .put(attribute::RULES, names.collect::<Vec<_>>())
+        .put_known(
+            attribute::ASKED_MODEL,
+            rules.asked_model.as_ref().map(|model| model.as_str()),
+        );
 }
 
 /// What the call is for, where the convention has no word for it: `generate_content` is a chat.

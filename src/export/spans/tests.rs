@@ -3,10 +3,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 use crate::export::tests::kit::{call, id, rate_limited, run};
 use crate::record::{
-    AgentName, Call, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod, Cost, Handshake,
-    Label as _, Modality, ModalitySplits, Model, Operation, Outcome, Phase, ProviderTime, Quality,
-    RateLimit, RateLimitReason, Reported, RunOutcome, ServerTools, ServiceTier, Side, Speed,
-    SplitSum, SubagentRun, TlsVersion, TokenKind, TokenUsage, TraceContext, TraceParent,
+    AgentName, AppliedRules, Call, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod,
+    Cost, Handshake, Label as _, Modality, ModalitySplits, Model, Operation, Outcome, Phase,
+    ProviderTime, Quality, RateLimit, RateLimitReason, Reported, RunOutcome, ServerTools,
+    ServiceTier, Side, Speed, SplitSum, SubagentRun, TlsVersion, TokenKind, TokenUsage,
+    TraceContext, TraceParent,
 };
 
 /// The place of a span whose parent is the agent's own.
@@ -71,6 +72,26 @@ fn text(value: &Value) -> String {
 
 fn chat(call: &Call) -> String {
     shown(&of_call(call, &place())[0])
+}
+
+#[test]
+fn the_rules_that_changed_a_request() {
+    let mut call = call("cheap");
+    assert!(!chat(&call).contains("gravimeter.rules"));
+    call.rules = AppliedRules::parse("tone+cheaper", Some(Model::from_wire("dear"))).map(Box::new);
+    let shown = chat(&call);
+    assert!(
+        shown.contains("gravimeter.rules = [\"tone\", \"cheaper\"]"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("gravimeter.asked_model = \"dear\""),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("gen_ai.request.model = \"cheap\""),
+        "{shown}"
+    );
 }
 
 #[test]

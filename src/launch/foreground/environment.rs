@@ -6,6 +6,8 @@ use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::dialect::BASE_URL_PATHS;
+
 /// What a program finds in its environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Environment(BTreeMap<OsString, OsString>);
@@ -41,6 +43,18 @@ impl Environment {
         self
     }
 
+    /// The same, with agents that are told where their provider is led to our base-URL door, but for
+    /// those that are led elsewhere already.
+    pub(crate) fn with_base_urls(mut self, door: SocketAddr) -> Self {
+        for (name, value) in base_url_variables(door) {
+            let own = self.0.get(OsStr::new(name));
+            if own.is_none_or(|own| own.is_empty()) {
+                self.set(name, value);
+            }
+        }
+        self
+    }
+
     /// The variables with their values.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.0
@@ -61,6 +75,14 @@ fn with_loopback(own: &OsStr) -> OsString {
         hosts.push(LOOPBACK);
     }
     hosts
+}
+
+/// The variables that lead agents to the base-URL door, and their values.
+pub(crate) fn base_url_variables(door: SocketAddr) -> impl Iterator<Item = (&'static str, String)> {
+    BASE_URL_PATHS.iter().filter_map(move |path| {
+        let (name, rest) = path.variable?;
+        Some((name, format!("http://{door}/{}{rest}", path.segment)))
+    })
 }
 
 /// Whether the variable names hosts that are connected to without a proxy.
@@ -133,6 +155,21 @@ mod tests {
             .collect();
         let again = Environment::new(&again, Vec::new()).with_proxy("127.0.0.1:9".parse().unwrap());
         assert_eq!(again, environment, "nothing is added twice");
+    }
+
+    #[test]
+    fn agents_find_the_base_url_door_unless_they_are_led_elsewhere() {
+        let own = own(&[("OPENAI_BASE_URL", "https://gateway.example.com/v1")]);
+        let environment = Environment::new(&own, Vec::new());
+        let environment = environment.with_base_urls("127.0.0.1:9".parse().unwrap());
+        for (name, expected) in [
+            ("ANTHROPIC_BASE_URL", "http://127.0.0.1:9/anthropic"),
+            ("OPENAI_BASE_URL", "https://gateway.example.com/v1"),
+            ("GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1:9/gemini"),
+            ("CLOUD_CODE_URL", "http://127.0.0.1:9/cloudcode"),
+        ] {
+            assert_eq!(value(&environment, name).as_deref(), Some(expected));
+        }
     }
 
     #[test]

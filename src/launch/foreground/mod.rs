@@ -15,7 +15,7 @@ mod terminal;
 
 pub(crate) use command::Executable;
 pub(crate) use ending::{Ending, end_by_signal};
-pub(crate) use environment::{Environment, is_no_proxy, proxy_in_use};
+pub(crate) use environment::{Environment, base_url_variables, is_no_proxy, proxy_in_use};
 pub(crate) use exec::{COMMAND, ExecPlan, execute};
 pub(crate) use follow::{FollowError, Foreground};
 pub(crate) use other_user::{OtherUser, Started};

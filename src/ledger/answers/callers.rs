@@ -59,6 +59,7 @@ impl CallerKind {
             | By::Month
             | By::Operation
             | By::Provider
+            | By::Rule
             | By::Subagent
             | By::Week => None,
         }

@@ -11,10 +11,13 @@ use serde::Serialize;
 use super::callers::{CallerGroup, CallerKind};
 use super::page::{Place, spent};
 use super::report::{CascadeGroup, Group, SubagentGroup, UsageReport};
+use super::rules::RuleGroup;
 use super::usage::Usage;
 use crate::ledger::file::grouping::{By, Period};
 use crate::ledger::memory::thread::Thread;
-use crate::record::{Caller, DisplayName, Id, Label as _, Model, Operation, Provider, label};
+use crate::record::{
+    Caller, DisplayName, Id, Label as _, Model, Operation, Provider, RuleName, label,
+};
 
 /// A group of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -97,6 +100,14 @@ pub enum Of {
         /// Its name.
         provider: Provider,
     },
+    /// Rules that changed requests, or calls that none is known to have changed.
+    Rule {
+        /// Which rules, in the order in which they were applied.
+        rules: Vec<RuleName>,
+        /// The model that most tokens went to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        model: Option<Model>,
+    },
     /// A subagent, or calls that none is known to have made.
     Subagent {
         /// Which of them.
@@ -170,6 +181,7 @@ impl UsageReport {
             By::Month => self.months.iter().flatten().map(of_month).collect(),
             By::Operation => self.operations.iter().flatten().map(of_operation).collect(),
             By::Provider => self.providers.iter().flatten().map(of_provider).collect(),
+            By::Rule => self.rules.iter().flatten().map(of_rules).collect(),
             By::Subagent => self.subagents.iter().flatten().map(of_subagent).collect(),
             By::Week => self.weeks.iter().flatten().map(of_week).collect(),
         };
@@ -269,6 +281,17 @@ fn of_provider((provider, usage): (&Provider, &Usage)) -> ListedGroup {
         spent(provider.as_str(), usage),
         usage,
     )
+}
+
+fn of_rules((key, group): (&String, &RuleGroup)) -> ListedGroup {
+    let of = Of::Rule {
+        rules: group.rules.clone(),
+        model: group.model.clone(),
+    };
+    ListedGroup {
+        display_name: group.display_name.clone(),
+        ..listed(of, spent(key, &group.usage), &group.usage)
+    }
 }
 
 fn of_subagent((key, group): (&String, &SubagentGroup)) -> ListedGroup {

@@ -10,6 +10,7 @@ pub(super) mod groups;
 pub(super) mod page;
 pub(super) mod query;
 pub(super) mod report;
+pub(super) mod rules;
 pub(super) mod sessions;
 mod sheet;
 pub(super) mod usage;

@@ -117,6 +117,7 @@ impl UsageReport {
             By::Provider => cut(&mut self.providers, page, |key, usage| {
                 spent(key.as_str(), usage)
             }),
+            By::Rule => cut(&mut self.rules, page, |key, group| spent(key, &group.usage)),
             By::Subagent => cut(&mut self.subagents, page, |key, group| {
                 spent(key, &group.usage)
             }),

@@ -9,6 +9,7 @@ use super::callers::{CallerGroup, CallerKind, by_caller};
 use super::groups::ListedGroup;
 use super::page::UsageCursor;
 use super::query::UsageQuery;
+use super::rules::{RuleGroup, by_rule};
 use super::usage::Usage;
 use crate::ledger::file::grouping::{By, Period};
 use crate::ledger::file::query::Found;
@@ -142,6 +143,11 @@ pub struct UsageReport {
     /// Groups by session, as far as the calls are kept with their details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<BTreeMap<String, CallerGroup>>,
+    /// Groups by the rules that changed requests, as far as the calls are kept with their details.
+    /// The key has the names of the rules, joined by `+`; calls that no rule is known to have
+    /// changed stand under `none`; a rule of that name under `rule/none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<BTreeMap<String, RuleGroup>>,
     /// With groups by conversation: calls whose conversation became known only after their details
     /// had been dropped. They stay where they were counted before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,6 +180,7 @@ impl UsageReport {
             programs: None,
             repositories: None,
             sessions: None,
+            rules: None,
         }
     }
 
@@ -241,6 +248,7 @@ impl Found {
                 );
             }
             By::Provider => report.providers = Some(by_provider(&self.sums)),
+            By::Rule => report.rules = Some(by_rule(&self.rules, &self.other, names)),
             By::Subagent => {
                 report.subagents = Some(by_subagent(&self.subagents, &self.other, names));
             }

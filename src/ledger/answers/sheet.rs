@@ -104,7 +104,9 @@ fn texts(group: &ListedGroup, by: By) -> Vec<&str> {
             texts.extend([model.as_ref().map_or("", Model::as_str), name]);
             texts
         }
-        Of::Cascade { model, .. } => vec![key, model.as_ref().map_or("", Model::as_str), name],
+        Of::Cascade { model, .. } | Of::Rule { model, .. } => {
+            vec![key, model.as_ref().map_or("", Model::as_str), name]
+        }
         Of::Model { model, provider } => vec![model.as_str(), provider.as_str(), name],
         Of::Subagent {
             cascade,
@@ -166,7 +168,7 @@ fn shown(name: Option<&DisplayName>) -> &str {
 fn beside(by: By) -> &'static [&'static str] {
     match by {
         By::Branch => &["repository", "model", "display_name"],
-        By::Cascade | By::Program | By::Repository => &["model", "display_name"],
+        By::Cascade | By::Program | By::Repository | By::Rule => &["model", "display_name"],
         By::Session => &["program", "repository", "branch", "model", "display_name"],
         By::Model => &["provider", "display_name"],
         By::Subagent => &[

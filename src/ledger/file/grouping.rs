@@ -34,6 +34,8 @@ label! {
         Provider => "provider",
         /// One group for each repository, and for what is not known to belong to one.
         Repository => "repository",
+        /// One group for each set of rules that changed requests, and one for what none has changed.
+        Rule => "rule",
         /// One group for each session, and for what belongs to none.
         Session => "session",
         /// One group for each subagent, and one for what no subagent is known to have called.

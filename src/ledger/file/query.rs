@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 use super::callers::{FoundCaller, callers};
 use super::columns::{FIGURE_COUNT, FIGURES, FIGURES_OF_A_CALL, TOTALS};
 use super::grouping::{By, Period, Zone};
+use super::rules::{FoundRules, rules};
 use super::span::Span;
 use super::subagents::{FoundSubagent, subagents};
 use super::substitutions;
@@ -30,8 +31,9 @@ pub(in crate::ledger) struct Found {
     pub(in crate::ledger) threads: Vec<FoundThread>,
     pub(in crate::ledger) subagents: Vec<FoundSubagent>,
     pub(in crate::ledger) callers: Vec<FoundCaller>,
+    pub(in crate::ledger) rules: Vec<FoundRules>,
     /// Of conversations or callers that are not kept apart or not known, or of calls that no
-    /// subagent is known to have made.
+    /// subagent is known to have made, or no rule to have changed.
     pub(in crate::ledger) other: ByModel,
     /// With groups by model.
     pub(in crate::ledger) substitutions: Substitutions,
@@ -115,6 +117,14 @@ pub(in crate::ledger) fn find(
             found.threads = threads(connection, span, models)?;
             found.other = found.sums.clone();
             for (served, sums) in found.threads.iter().flat_map(|thread| thread.sums.iter()) {
+                found.other.take_away(served, sums);
+            }
+        }
+        By::Rule => {
+            found.sums = by_model(connection, span, models)?;
+            found.rules = rules(connection, span, models)?;
+            found.other = found.sums.clone();
+            for (served, sums) in found.rules.iter().flat_map(|found| found.sums.iter()) {
                 found.other.take_away(served, sums);
             }
         }

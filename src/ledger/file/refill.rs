@@ -23,7 +23,9 @@ use crate::ledger::memory::conversation::SubagentSums;
 use crate::ledger::memory::store::{Limits, Store};
 use crate::ledger::memory::sums::{ByModel, Served};
 use crate::ledger::memory::thread::Thread;
-use crate::record::{CascadeRun, Cost, Id, Label, Model, Models, TokenKind, TokenUsage};
+use crate::record::{
+    AppliedRules, CascadeRun, Cost, Id, Label, Model, Models, TokenKind, TokenUsage,
+};
 
 /// What earlier processes have left, as much as is kept in memory.
 #[derive(Debug)]
@@ -254,7 +256,7 @@ fn select_calls() -> String {
     format!(
         "SELECT id, cascade, provider, operation, model, counted_as, served_model, outcome, status, quality, method, \
          started_at, duration_us, first_chunk_us, cost_nano_usd, trajectory, execution, step, request, cost_source, subagent, \
-         parent_subagent, subagent_kind, session, program, repository, branch, {} FROM calls",
+         parent_subagent, subagent_kind, session, program, repository, branch, rules, asked_model, {} FROM calls",
         *TOKENS
     )
 }
@@ -296,7 +298,8 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Option<CallRecord>> {
     let number = u64::try_from(row.get::<_, i64>(0)? & 0xffff_ffff).unwrap_or_default();
     let started_at = Timestamp::from_millisecond(row.get(11)?).unwrap_or_default();
     let seconds = |micros: u64| Duration::from_micros(micros).as_secs_f64();
-    let tokens = tokens(row, 27)?;
+    let tokens = tokens(row, 29)?;
+    let rules = text(row, 27)?.and_then(|joined| AppliedRules::parse(joined, None));
     Ok(Some(CallRecord {
         id: CallId::new(started_at, number),
         number,
@@ -306,6 +309,8 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Option<CallRecord>> {
         provider,
         operation,
         model: Model::from_wire(row.get_ref(4)?.as_str()?),
+        rules: rules.map(|rules| rules.names).unwrap_or_default(),
+        asked_model: text(row, 28)?.map(Model::from_wire),
         served_model: row
             .get::<_, Option<String>>(6)?
             .map(|text| Model::from_wire(&text)),
@@ -338,6 +343,10 @@ fn tokens(row: &Row<'_>, column: usize) -> rusqlite::Result<TokenUsage> {
         tokens[*kind] = maybe(row, column + place)?;
     }
     Ok(tokens)
+}
+
+fn text<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<&'a str>> {
+    Ok(row.get_ref(column)?.as_str_or_null()?)
 }
 
 fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Id>> {

@@ -17,7 +17,7 @@ use super::sessions;
 use super::share::{Share, kept, kept_cost, micros, text, trajectory};
 use crate::ledger::memory::time::time;
 use crate::record::{
-    Call, CallStarted, CascadeRun, Correlated, CorrelationMethod, Fact, Label, LedgerRecord,
+    Call, CallStarted, CascadeRun, Correlated, CorrelationMethod, Fact, Label, LedgerRecord, Model,
     Models, Outcome, PerKind, Quality, Quota, TokenKind,
 };
 
@@ -215,6 +215,8 @@ impl<'a> Rows<'a> {
         let model = call.model.as_str();
         let tokens = PerKind::from_fn(|kind| call.usage[kind].map(kept));
         let [session, program, repository, branch] = call.caller.names();
+        let rules = call.rules.as_ref();
+        let asked_model = rules.and_then(|rules| rules.asked_model.as_ref());
         let inserted = execute(
             &mut insert,
             params![
@@ -252,6 +254,8 @@ impl<'a> Rows<'a> {
                 program,
                 repository,
                 branch,
+                rules.map(|rules| rules.joined()),
+                asked_model.map(Model::as_str),
             ],
             &tokens,
         )?;
@@ -365,7 +369,7 @@ static FIND_SHARE: LazyLock<String> =
     LazyLock::new(|| format!("SELECT {} FROM calls WHERE id = ?1", Share::columns()));
 
 static INSERT_CALL: LazyLock<String> = LazyLock::new(|| {
-    let places: Vec<String> = (1..=34 + TokenKind::ALL.len())
+    let places: Vec<String> = (1..=36 + TokenKind::ALL.len())
         .map(|place| format!("?{place}"))
         .collect();
     format!(
@@ -373,7 +377,7 @@ static INSERT_CALL: LazyLock<String> = LazyLock::new(|| {
          operation, model, counted_as, served_model, outcome, rate_limit, status, streamed, finish_reason, quality, \
          cost_nano_usd, cascade, method, trajectory, execution, step, request, response, \
          subagent, parent_subagent, subagent_kind, cost_source, substituted_by, \
-         session, program, repository, branch, {}) VALUES ({})",
+         session, program, repository, branch, rules, asked_model, {}) VALUES ({})",
         *TOKENS,
         places.join(", ")
     )

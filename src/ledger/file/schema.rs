@@ -8,9 +8,10 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::open::OpenError;
 use super::schema_v6::V6;
+use super::schema_v7::V7;
 
 /// The migrations; the version of a file (`PRAGMA user_version`) is how many it has had.
-pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
+pub(in crate::ledger) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 /// Marks the file as a ledger of ours (`PRAGMA application_id`): "GrvM".
 pub(super) const APPLICATION_ID: i32 = 0x4772_764d;

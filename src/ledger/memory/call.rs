@@ -11,7 +11,7 @@ use super::sums::Sums;
 use super::time::{after, time};
 use crate::record::{
     Call, Caller, CorrelationMethod, Cost, CostSource, Id, Model, Operation, Outcome, Provider,
-    Quality, TokenUsage,
+    Quality, RuleName, TokenUsage,
 };
 
 /// Identifies a call among those of all processes: when it began, in milliseconds since the Unix
@@ -94,6 +94,13 @@ pub struct CallRecord {
     pub operation: Operation,
     /// The requested model.
     pub model: Model,
+    /// The rules that changed its request, in the order in which they were applied. All else of the
+    /// call is of what was sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleName>,
+    /// The model that the agent asked for, where a rule has put `model` in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_model: Option<Model>,
     /// The model that answered, when the provider names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub served_model: Option<Model>,
@@ -165,7 +172,7 @@ impl From<&Call> for CallRecord {
     /// Whether the call was answered by another model is not decided here, because names of models
     /// are bounded.
     fn from(call: &Call) -> Self {
-        let ids = &call.ids;
+        let (ids, rules) = (&call.ids, call.rules.as_ref());
         let started_at = time(call.timing.started_at);
         Self {
             id: CallId::new(started_at, call.number),
@@ -179,6 +186,8 @@ impl From<&Call> for CallRecord {
             provider: call.provider,
             operation: call.operation,
             model: call.model.clone(),
+            rules: rules.map(|rules| rules.names.clone()).unwrap_or_default(),
+            asked_model: rules.and_then(|rules| rules.asked_model.clone()),
             served_model: call.served_model.clone(),
             substituted_by: None,
             outcome: call.outcome,

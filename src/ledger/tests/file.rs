@@ -698,7 +698,7 @@ fn no_row_knows_more_than_the_record() {
     );
     close(&ledger);
     let expected = "4294967296 0 1500 1500000 - gcp.gemini api.example.com chat m - - ok - 200 1 - exact 1 2 4 8 16 32 - c \
-                    request_id - - - - - - - - - - - - - - -";
+                    request_id - - - - - - - - - - - - - - - - -";
     assert_eq!(stage.rows("SELECT * FROM calls"), [expected]);
     assert_eq!(stage.rows("SELECT count(*) FROM usage_days"), ["1"]);
     let _ = id("c");

@@ -7,6 +7,7 @@ mod kit;
 mod modalities;
 mod poison;
 mod query;
+mod rules;
 mod sessions;
 mod sums;
 mod usage;

@@ -52,6 +52,7 @@ fn ask(ledger: &Ledger, query: &UsageQuery) -> (BTreeMap<String, (u64, u64)>, (u
         By::Program => "programs",
         By::Provider => "providers",
         By::Repository => "repositories",
+        By::Rule => "rules",
         By::Session => "sessions",
         By::Subagent => "subagents",
         By::Week => "weeks",
@@ -312,6 +313,8 @@ fn keys(call: &Call, cascade: Option<&str>, by: By, zone: &TimeZone) -> String {
         By::Provider => call.provider.to_string(),
         // No call of these tests has a caller.
         By::Branch | By::Program | By::Repository | By::Session => "unknown".to_owned(),
+        // Nor was one changed by a rule.
+        By::Rule => "none".to_owned(),
         By::Subagent => match (cascade, &call.ids.subagent) {
             (Some(cascade), Some(subagent)) => format!("{cascade} {subagent}"),
             _ => "none".to_owned(),

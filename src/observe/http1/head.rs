@@ -81,6 +81,11 @@ impl HeadBuffer {
         std::mem::take(&mut self.bytes)
     }
 
+    /// When the first byte of the head was read; `None` before it.
+    pub(super) fn begun(&self) -> Option<Instant> {
+        self.begun
+    }
+
     /// Whether no byte of a head is held.
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -255,7 +260,7 @@ fn require_complete(parsed: httparse::Result<usize>, raw: &[u8]) -> Result<(), O
 }
 
 /// Servers refuse heads beyond 8 to 64 KiB; a longer one is an attack on programs that keep it.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Servers refuse more than 100 to 1000 fields; 65536 bytes of `a:` lines would cost 700 kB of
 /// slots.
 const MAX_HEADERS: usize = 1024;

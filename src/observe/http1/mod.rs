@@ -6,6 +6,7 @@
 
 mod body;
 mod head;
+mod requests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use super::{Direction, End, Observer};
 use crate::record::{Fact, ObserverFailure, Record};
 use body::Body;
 use head::{HeadBuffer, Method, RawHead, Request, Response};
+
+pub(crate) use requests::RequestCheck;
 
 /// Reads one HTTP/1 connection.
 pub(super) struct Http1 {

@@ -19,13 +19,13 @@ use crate::relay::diagnostics::PassSpan;
 use crate::relay::lane::LaneObserver;
 
 /// Both directions of one connection, as they are counted and observed.
-pub(super) struct Tap<'a> {
+pub(in crate::relay) struct Tap<'a> {
     /// `None` without an observer, or when it was dropped.
     observer: Option<Box<dyn Observer>>,
     record: &'a dyn Record,
-    pub(super) passage: PassSpan,
+    pub(in crate::relay) passage: PassSpan,
     /// When a byte last moved.
-    pub(super) last: Instant,
+    pub(in crate::relay) last: Instant,
     allowance: Allowance,
     /// The time left in the turn.
     turn: Duration,
@@ -53,7 +53,7 @@ enum Waiting {
 }
 
 impl<'a> Tap<'a> {
-    pub(super) fn new(
+    pub(in crate::relay) fn new(
         observer: Option<Box<dyn Observer>>,
         record: &'a dyn Record,
         passage: PassSpan,
@@ -71,7 +71,7 @@ impl<'a> Tap<'a> {
         }
     }
 
-    pub(super) fn of<'t>(&'t mut self, direction: Direction) -> DirectedTap<'t, 'a> {
+    pub(in crate::relay) fn of<'t>(&'t mut self, direction: Direction) -> DirectedTap<'t, 'a> {
         DirectedTap {
             tap: self,
             direction,
@@ -79,22 +79,22 @@ impl<'a> Tap<'a> {
     }
 
     /// Begins a turn when the task has been woken.
-    pub(super) fn begin_turn(&mut self) {
+    pub(in crate::relay) fn begin_turn(&mut self) {
         self.turn = TURN;
     }
 
     /// Whether the task should yield before more is observed.
-    pub(super) fn turn_is_over(&self) -> bool {
+    pub(in crate::relay) fn turn_is_over(&self) -> bool {
         self.turn.is_zero()
     }
 
     /// Whether so much waits that some of it must be observed before more is read.
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::relay) fn is_full(&self) -> bool {
         self.waiting_bytes >= MAX_WAITING_BYTES
     }
 
     /// Observes what waits, until the turn is over. True when nothing waits any more.
-    pub(super) fn catch_up(&mut self) -> bool {
+    pub(in crate::relay) fn catch_up(&mut self) -> bool {
         while !self.turn_is_over() {
             let Some(next) = self.waiting.pop_front() else {
                 break;
@@ -126,7 +126,7 @@ impl<'a> Tap<'a> {
     }
 
     /// Whether closing the connection now cuts nothing off. Without an observer that is unknown.
-    pub(super) fn is_between_exchanges(&self) -> bool {
+    pub(in crate::relay) fn is_between_exchanges(&self) -> bool {
         self.waiting.is_empty()
             && self
                 .observer
@@ -135,7 +135,7 @@ impl<'a> Tap<'a> {
     }
 
     /// Ends the connection: the observer gets everything that waits, in turns, and then the end.
-    pub(super) async fn end(&mut self, end: End) {
+    pub(in crate::relay) async fn end(&mut self, end: End) {
         let at = Instant::now();
         self.begin_turn();
         while !self.catch_up() {
@@ -197,13 +197,19 @@ fn first_piece(bytes: &[u8], size: usize) -> &[u8] {
 }
 
 /// One direction of a [`Tap`].
-pub(super) struct DirectedTap<'t, 'a> {
+pub(in crate::relay) struct DirectedTap<'t, 'a> {
     tap: &'t mut Tap<'a>,
     direction: Direction,
 }
 
-impl LaneObserver for DirectedTap<'_, '_> {
-    fn passed(&mut self, chunk: &[u8], read: Instant) {
+impl DirectedTap<'_, '_> {
+    /// Counts a chunk that passed at `at`, and keeps it to be observed.
+    pub(in crate::relay) fn passed_before(&mut self, chunk: Box<[u8]>, at: Instant) {
+        self.count(chunk.len());
+        self.keep(chunk, at);
+    }
+
+    fn count(&mut self, bytes: usize) {
         let Self { tap, direction } = self;
         tap.last = Instant::now();
         let counted = match direction {
@@ -212,24 +218,39 @@ impl LaneObserver for DirectedTap<'_, '_> {
         };
         tap.record.record(Fact::Bytes {
             direction: counted,
-            count: chunk.len() as u64,
+            count: bytes as u64,
         });
+        tap.passage.passed(*direction, bytes as u64);
+        tap.allowance.earn(bytes);
+    }
+
+    /// Keeps bytes for later turns, unless nobody will look at them.
+    fn keep(&mut self, bytes: Box<[u8]>, read: Instant) {
+        let Self { tap, direction } = self;
+        if tap.observer.is_some() {
+            tap.waiting_bytes += bytes.len();
+            tap.waiting.push_back(Waiting::Bytes {
+                direction: *direction,
+                bytes,
+                seen: 0,
+                read,
+            });
+        }
+    }
+}
+
+impl LaneObserver for DirectedTap<'_, '_> {
+    fn passed(&mut self, chunk: &[u8], read: Instant) {
+        self.count(chunk.len());
+        let Self { tap, direction } = self;
         tap.record.record(Fact::RelayDelay(tap.last - read));
-        tap.passage.passed(*direction, chunk.len() as u64);
-        tap.allowance.earn(chunk.len());
         let seen = if tap.waiting.is_empty() {
             tap.feed(*direction, chunk, read)
         } else {
             0
         };
         if let Some(rest @ [_, ..]) = chunk.get(seen..) {
-            tap.waiting_bytes += rest.len();
-            tap.waiting.push_back(Waiting::Bytes {
-                direction: *direction,
-                bytes: rest.into(),
-                seen: 0,
-                read,
-            });
+            self.keep(rest.into(), read);
         }
     }
 

@@ -14,7 +14,8 @@ use serde::Serialize;
 use crate::ledger::CallId;
 use crate::record::{
     Call, Correlated, Cost, Fact, HandshakeFailure, Host, Id, Label as _, Model, Models, Operation,
-    Outcome, PathShape, Provider, Quality, Side, Sink, TokenKind, UnreadCall, UnreadReason,
+    Outcome, PathShape, Provider, Quality, RuleName, RuleResult, RuleUse, Side, Sink, TokenKind,
+    UnreadCall, UnreadReason,
 };
 
 mod answer;
@@ -40,6 +41,18 @@ struct Now {
     generation: Generation,
     handshakes: BTreeMap<Side, Handshakes>,
     unread: BTreeMap<UnreadKind, u64>,
+    rules: RuleState,
+}
+
+/// The rules that change requests.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RuleState {
+    /// How many hold.
+    pub(super) active: usize,
+    /// Their files have mistakes since they were last edited.
+    pub(super) is_broken: bool,
+    /// How often each has done what.
+    pub(super) uses: BTreeMap<(RuleName, RuleResult), u64>,
 }
 
 /// Exchanges that look alike, and like calls, and are not read.
@@ -106,6 +119,7 @@ pub(super) struct Snapshot {
     pub(super) handshakes: BTreeMap<Side, Handshakes>,
     /// How often something came that looks like a call and is not read.
     pub(super) unread: BTreeMap<UnreadKind, u64>,
+    pub(super) rules: RuleState,
 }
 
 impl Live {
@@ -129,11 +143,21 @@ impl Live {
             handshakes: sides.collect(),
             rates: now.generation.rates(at),
             unread: now.unread.clone(),
+            rules: now.rules.clone(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RuleState {
+    fn used(&mut self, used: &RuleUse) {
+        let kind = (used.rule.clone(), used.result);
+        if self.uses.len() < MAX_RULES || self.uses.contains_key(&kind) {
+            *self.uses.entry(kind).or_default() += 1;
+        }
     }
 }
 
@@ -223,6 +247,11 @@ impl Sink for Live {
                 let side = now.handshakes.entry(*side).or_default();
                 (side.failed, side.failing) = (side.failed + 1, Some(*reason));
             }
+            Fact::RuleUsed(used) => self.lock().rules.used(used),
+            Fact::RulesRead { active, is_broken } => {
+                let rules = &mut self.lock().rules;
+                (rules.active, rules.is_broken) = (*active, *is_broken);
+            }
             _ => {}
         }
     }
@@ -238,3 +267,6 @@ const LAST_CALLS: usize = 100;
 
 /// Kinds that are kept apart: an agent uses a handful, and more would be made up.
 const MAX_UNREAD: usize = 16;
+
+/// Pairs of a rule and what it did that are kept apart: more than a person writes.
+const MAX_RULES: usize = 64;

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
+use super::budgets::BudgetsAnswer;
 use super::error::ApiError;
 use super::live::Snapshot;
 use super::{Report, Web};
@@ -21,6 +22,7 @@ use crate::record::Model;
 use cascades::CascadeNames;
 use marks::Marks;
 
+mod budgets;
 mod calls;
 mod cards;
 mod cascades;
@@ -34,6 +36,7 @@ mod models;
 mod quotas;
 mod reader;
 mod recent;
+mod rules;
 mod status;
 mod unread;
 
@@ -136,7 +139,9 @@ const WIDE: &[(&str, Part)] = &[
 const LEFT: &[(&str, Part)] = &[("chart", chart::chart), ("models", models::table)];
 
 const RIGHT: &[(&str, Part)] = &[
+    ("budgets", budgets::bars),
     ("quotas", quotas::bars),
+    ("rules", rules::list),
     ("cascades", cascades::table),
     ("calls", calls::table),
 ];
@@ -151,6 +156,7 @@ struct View<'a> {
     /// Of each of the last calls whose conversation is kept, in the order of the calls.
     cascades_of_calls: Vec<Option<Cascade>>,
     quotas: Vec<QuotaReading>,
+    budgets: BudgetsAnswer,
     live: Snapshot,
     readiness: Report,
     guide: Option<ConnectionGuide>,
@@ -186,6 +192,7 @@ impl<'a> View<'a> {
             cascades,
             cascades_of_calls,
             quotas: web.ledger.quotas(),
+            budgets: BudgetsAnswer::of(web, now),
             live,
             readiness: web.readiness.report(),
             guide: web.guide.get().cloned(),

@@ -17,7 +17,7 @@ use crate::web::{Condition, Config};
 
 /// Every route, as the description names it. No conversation is called `{id}`: that answer is an
 /// error of ours.
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 17] = [
     "/",
     "/calls/{id}",
     "/conversations/{id}",
@@ -25,6 +25,7 @@ const PATHS: [&str; 16] = [
     "/icon.svg",
     "/metrics",
     "/readyz",
+    "/v1/budgets",
     "/v1/calls/{id}",
     "/v1/cascades",
     "/v1/cascades/{id}",

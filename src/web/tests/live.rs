@@ -12,7 +12,7 @@ use super::kit::Gravimeter;
 use crate::export::tests::kit::{call, id, quota, started};
 use crate::record::{
     Call, Correlated, Correlation, CorrelationMethod, Fact, HandshakeFailure, Host, PathShape,
-    Provider, Record as _, Side, UnreadCall, UnreadReason,
+    Provider, Record as _, RuleName, RuleResult, RuleUse, Side, UnreadCall, UnreadReason,
 };
 use crate::web::feed::MAX_PAGES;
 use crate::web::openapi::OPENAPI;
@@ -155,6 +155,20 @@ async fn a_page_shows_what_goes_on() {
     gravimeter.facts.record(unread("/v9/speak"));
     let kind = "llm.example.com/v9/speak</span> 2 (event_stream)";
     page.shows("unread", kind).await;
+    gravimeter.facts.record(Fact::RulesRead {
+        active: 2,
+        is_broken: true,
+    });
+    page.shows("rules", "2 rules may change requests").await;
+    let used = RuleUse {
+        rule: RuleName::parse("tone").unwrap(),
+        result: RuleResult::TooLarge,
+        reason: None,
+    };
+    gravimeter.facts.record(Fact::RuleUsed(used.clone()));
+    gravimeter.facts.record(Fact::RuleUsed(used));
+    page.shows("rules", "tone</span> too large 2").await;
+    page.shows("rules", "The last edit has mistakes").await;
 }
 
 #[tokio::test]

@@ -86,6 +86,7 @@ impl Stream {
             port: 443,
             setup: None,
             caller: ConnectionCaller::default(),
+            changes: None,
         });
         for (direction, bytes) in &self.opening {
             observer.bytes(*direction, bytes, Instant::now());

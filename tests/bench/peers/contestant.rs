@@ -74,16 +74,18 @@ pub enum Kind {
     Nothing,
     BareRelay,
     Gravimeter,
+    Forward,
     Mitmproxy,
     Sslsplit,
     Squid,
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Nothing,
         Self::BareRelay,
         Self::Gravimeter,
+        Self::Forward,
         Self::Mitmproxy,
         Self::Sslsplit,
         Self::Squid,
@@ -94,6 +96,7 @@ impl Kind {
             Self::Nothing => "no proxy",
             Self::BareRelay => "bare relay",
             Self::Gravimeter => "Gravimeter",
+            Self::Forward => "with a rule",
             Self::Mitmproxy => "mitmproxy",
             Self::Sslsplit => "sslsplit",
             Self::Squid => "squid",
@@ -102,7 +105,10 @@ impl Kind {
 
     /// Part of the program: without it, the figures say nothing.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Nothing | Self::BareRelay | Self::Gravimeter)
+        matches!(
+            self,
+            Self::Nothing | Self::BareRelay | Self::Gravimeter | Self::Forward
+        )
     }
 
     fn place(self) -> u8 {
@@ -126,7 +132,13 @@ impl Kind {
                     .arg(setting.folder.path());
                 command
             }
-            Self::Gravimeter => gravimeter(setting),
+            Self::Gravimeter => gravimeter(setting, self),
+            Self::Forward => {
+                setting.write("rules.toml", &rules());
+                let mut command = gravimeter(setting, self);
+                command.arg("--config").arg(setting.path("rules.toml"));
+                command
+            }
             Self::Mitmproxy => {
                 let mut command = installed("mitmdump")?;
                 let addon = concat!(
@@ -178,11 +190,25 @@ impl Kind {
         Ok(Some(command))
     }
 
+    /// Where ours tells what it has counted.
+    fn web(self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.door().port() + 1))
+    }
+
+    /// Where ours keeps its state.
+    fn state(self) -> &'static str {
+        match self {
+            Self::Forward => "state-forward",
+            _ => "state",
+        }
+    }
+
     fn log(self) -> &'static str {
         match self {
             Self::Nothing => "nothing.log",
             Self::BareRelay => "relay.log",
             Self::Gravimeter => "gravimeter.log",
+            Self::Forward => "forward.log",
             Self::Mitmproxy => "mitmproxy.log",
             Self::Sslsplit => "sslsplit.log",
             Self::Squid => "squid.log",
@@ -191,7 +217,14 @@ impl Kind {
 }
 
 const TOTALS: &str = "totals.json";
-const WEB: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8099);
+
+/// A rule for the provider's host, which no call of the benchmark meets: all of them are forwarded
+/// one by one, and each is looked at.
+fn rules() -> String {
+    format!(
+        "[[rule]]\nname = \"bench\"\nmatch = {{ host = \"{HOST}\", model = \"none\" }}\nappend_system = \"x\"\n"
+    )
+}
 
 fn installed(program: &str) -> Result<Command, String> {
     let found =
@@ -202,7 +235,7 @@ fn installed(program: &str) -> Result<Command, String> {
         .ok_or_else(|| format!("{program} is not installed"))
 }
 
-fn gravimeter(setting: &Setting) -> Command {
+fn gravimeter(setting: &Setting, kind: Kind) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gravimeter"));
     command.args([
         "serve",
@@ -213,15 +246,15 @@ fn gravimeter(setting: &Setting) -> Command {
     ]);
     command.args([
         "--capture.listen",
-        &Kind::Gravimeter.door().to_string(),
+        &kind.door().to_string(),
         "--capture.connect_listen",
         "off",
     ]);
-    command.args(["--web.listen", &WEB.to_string()]);
+    command.args(["--web.listen", &kind.web().to_string()]);
     command
         .arg("--upstream.extra_roots")
         .arg(setting.path("provider.pem"));
-    command.arg("--state.dir").arg(setting.path("state"));
+    command.arg("--state.dir").arg(setting.path(kind.state()));
     command
 }
 
@@ -391,7 +424,7 @@ impl Contestant {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let counted = match self.kind {
-                Kind::Gravimeter => of_gravimeter().await,
+                Kind::Gravimeter | Kind::Forward => of_gravimeter(self.kind.web()).await,
                 Kind::Mitmproxy => of_the_addon(&self.totals),
                 _ => return Ok(None),
             };
@@ -448,6 +481,7 @@ fn roots(kind: Kind, setting: &Setting) -> PathBuf {
     setting.path(match kind {
         Kind::Nothing => "provider.pem",
         Kind::Gravimeter => "state/trust/bundle.pem",
+        Kind::Forward => "state-forward/trust/bundle.pem",
         _ => "ca.pem",
     })
 }
@@ -464,8 +498,8 @@ fn key(leaf: &[u8]) -> String {
 /// A model of its own, so that other calls are not counted with them.
 const TRIAL: &str = "gemini-2.5-flash";
 
-async fn of_gravimeter() -> (u64, u64) {
-    let page = get(WEB).await;
+async fn of_gravimeter(web: SocketAddr) -> (u64, u64) {
+    let page = get(web).await;
     let sum = |metric: &str, label: &str| {
         let lines = page.lines().filter(|line| {
             line.starts_with(metric) && line.contains(TRIAL) && line.contains(label)

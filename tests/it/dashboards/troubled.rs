@@ -10,8 +10,8 @@ use gravimeter::export::Metrics;
 use gravimeter::ledger::Ledger;
 use gravimeter::record::{
     Call, Fact, FollowFailure, HandshakeFailure, IpFamily, LedgerFailure, LedgerRecord, Model,
-    Provider, ProviderTime, Quality, Quota, QuotaWindow, Reported, Side, Sink as _, Timing,
-    TokenUsage, UsageComparison,
+    Provider, ProviderTime, Quality, Quota, QuotaWindow, Reported, RuleName, RuleResult, RuleUse,
+    Side, Sink as _, Timing, TokenUsage, UsageComparison,
 };
 use gravimeter::web::{self, Live, Readiness, Web};
 use jiff::Timestamp;
@@ -78,6 +78,15 @@ impl Troubled {
             Fact::Redirect {
                 family: IpFamily::Ipv6,
                 active: false,
+            },
+            Fact::RuleUsed(RuleUse {
+                rule: RuleName::parse("tone").expect("a name"),
+                result: RuleResult::Applied,
+                reason: None,
+            }),
+            Fact::RulesRead {
+                active: 1,
+                is_broken: true,
             },
             Fact::UsageCompared(UsageComparison::AgentOnly),
             Fact::Call(Box::new(slow())),

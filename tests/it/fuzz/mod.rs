@@ -16,12 +16,13 @@ use gravimeter::observe::Alpn;
 use gravimeter::observe::fuzz::{
     fuzz_event_stream, fuzz_framing, fuzz_json, fuzz_sse, fuzz_web_socket,
 };
+use gravimeter::rules::fuzz::fuzz_rules;
 use gravimeter::tls::hello::fuzz::fuzz_client_hello;
 
 /// A reader, by the name of its target, and inputs to begin with.
 type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
-const TARGETS: [Target; 14] = [
+const TARGETS: [Target; 15] = [
     ("client_hello", fuzz_client_hello, seeds::client_hello),
     ("config", fuzz_config, seeds::config),
     ("dialects", fuzz_dialects, seeds::dialects),
@@ -41,6 +42,7 @@ const TARGETS: [Target; 14] = [
     ),
     ("json", fuzz_json, seeds::json),
     ("ledger", fuzz_ledger, seeds::ledger),
+    ("rules", fuzz_rules, seeds::rules),
     ("sessions", fuzz_sessions, seeds::sessions),
     ("sse", fuzz_sse, seeds::sse),
     ("web_socket", fuzz_web_socket, seeds::web_socket),

@@ -409,3 +409,34 @@ pub fn differences() -> Vec<Vec<u8>> {
         stream(&[&change, &shrunk]),
     ]
 }
+
+/// Each kind of rule before the body of a request: three bytes that choose host, path and coding, the
+/// rules, a zero, and the body.
+pub(super) fn rules() -> Vec<Vec<u8>> {
+    const RULES: [&str; 4] = [
+        "[[rule]]\nname = \"a\"\nappend_system = \"x\"\nmax_output_tokens = 5\nmax_thinking_tokens = 2000\ninclude_usage = true\n",
+        "[[rule]]\nname = \"a\"\nmatch = { model = \"*\" }\nmodel = \"b\"\ncontinue = true\n[[rule]]\nname = \"c\"\nprepend_system = \"y\"\n",
+        "[[rule]]\nname = \"a\"\nset = { \"/a\" = [1, { b = 2.5 }] }\nremove = [\"/model\", \"/messages/0\"]\n",
+        "[[rule]]\nname = \"a\"\npatch = [{ op = \"move\", from = \"/model\", path = \"/x\" }, { op = \"copy\", from = \"/x\", path = \"/model\" }]\n",
+    ];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rules");
+    let forms = [
+        ("anthropic", 3, 0),
+        ("chat", 4, 1),
+        ("responses", 4, 2),
+        ("gemini", 1, 4),
+        ("cloud_code", 0, 5),
+        ("bedrock_converse", 6, 6),
+        ("ollama_chat", 7, 7),
+    ];
+    let seed = |(form, host, path): (&str, u8, u8), rules: &str| {
+        let body = fs::read(folder.join(form).join("request.json")).expect("a fixture");
+        // No coding.
+        let choices = [host, path, u8::MAX];
+        [&choices[..], rules.as_bytes(), &[0][..], &body[..]].concat()
+    };
+    forms
+        .into_iter()
+        .flat_map(|form| RULES.map(|rules| seed(form, rules)))
+        .collect()
+}

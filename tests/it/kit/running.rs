@@ -9,13 +9,16 @@ use gravimeter::app::Traffic;
 use gravimeter::capture::listener::Slots;
 use gravimeter::capture::{Door, OriginalDst, Owners, Peers, listener};
 use gravimeter::record::{Caller, Disposition, Fact, Host, HostPattern};
+use gravimeter::relay::base_url::BaseUrlTarget;
 use gravimeter::relay::timeouts::Timeouts;
 use gravimeter::relay::{self, Shutdown, Untrusting};
+use gravimeter::rules::Rules;
 use gravimeter::tls::authority::Authority;
 use gravimeter::tls::leaf::Leaves;
 use gravimeter::tls::upstream::{self, Upstream};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::{client, server};
 use tokio_util::task::TaskTracker;
 
@@ -42,6 +45,10 @@ pub struct GravimeterOptions {
     pub keep: bool,
     /// What happens to agents that do not trust Gravimeter's CA.
     pub untrusting: Untrusting,
+    /// The rules by which requests are changed.
+    pub rules: Rules,
+    /// Where the base-URL door leads for paths of no provider.
+    pub base_url_upstream: Option<BaseUrlTarget>,
 }
 
 impl Default for GravimeterOptions {
@@ -57,6 +64,8 @@ impl Default for GravimeterOptions {
             dial: None,
             keep: true,
             untrusting: Untrusting::default(),
+            rules: Rules::default(),
+            base_url_upstream: None,
         }
     }
 }
@@ -64,6 +73,7 @@ impl Default for GravimeterOptions {
 pub struct Gravimeter {
     pub connect: SocketAddr,
     pub redirect: SocketAddr,
+    pub base_url: SocketAddr,
     pub exporter: SocketAddr,
     pub original: Arc<FakeOriginalDst>,
     pub facts: Arc<Facts>,
@@ -106,14 +116,15 @@ impl Gravimeter {
             busy: Arc::clone(&busy),
         };
 
-        let (connect, redirect) = (listen(), listen());
+        let (connect, redirect, base_url) = (listen(), listen(), listen());
         let addresses = (
             connect.local_addr().expect("bound"),
             redirect.local_addr().expect("bound"),
+            base_url.local_addr().expect("bound"),
         );
         let exporter = SocketAddr::from(([127, 0, 0, 1], 8741));
         let to = options.dial.unwrap_or(provider.address());
-        let resolve = [HOST, OTHER_HOST]
+        let resolve = [HOST, OTHER_HOST, options.certified]
             .map(|host| ((Host::parse(host).expect("a host"), 443), to))
             .into();
         let original = Arc::new(FakeOriginalDst::default());
@@ -123,26 +134,34 @@ impl Gravimeter {
                 resolve,
                 programs: Vec::new(),
                 untrusting: options.untrusting,
+                base_url_upstream: options.base_url_upstream,
                 timeouts: options.timeouts,
             },
             connect_request: options.connect_request,
             allow_private_networks: false,
             slots: Arc::new(Slots::new(options.max_connections)),
-            own: vec![addresses.0, addresses.1, exporter],
+            own: vec![addresses.0, addresses.1, addresses.2, exporter],
             owners: Owners::new([rustix::process::geteuid().as_raw()]),
             peers: Peers::new(Caller::default()),
             upstream: Arc::new(upstream),
             leaves: Arc::new(Leaves::new(Arc::clone(&authority)).expect("a key")),
             original_dst: original.clone(),
+            budgets: None,
             observers: Arc::new(recorder),
+            rules: watch::channel(Arc::new(options.rules)).1,
             record: facts.clone(),
         };
         let (tasks, shutdown) = (TaskTracker::new(), Shutdown::default());
-        let listeners = [(Door::Connect, connect), (Door::Redirect, redirect)];
+        let listeners = [
+            (Door::Connect, connect),
+            (Door::Redirect, redirect),
+            (Door::BaseUrl, base_url),
+        ];
         traffic.serve(listeners, &tasks, &shutdown);
         Self {
             connect: addresses.0,
             redirect: addresses.1,
+            base_url: addresses.2,
             exporter,
             original,
             facts,

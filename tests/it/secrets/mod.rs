@@ -294,6 +294,7 @@ impl Stage {
             "/metrics",
             "/v1/usage",
             "/v1/usage?by=provider",
+            "/v1/budgets",
             "/v1/quotas",
             "/healthz",
             "/readyz",

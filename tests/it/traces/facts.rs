@@ -42,6 +42,7 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
         reasoning_level: None,
         served_model: Some(Model::from_wire("gemini-3-pro-002")),
         is_substituted: false,
+        rules: None,
         outcome: Outcome::Ok,
         status: Some(200),
         streamed: true,
