@@ -19,7 +19,7 @@ pub(super) fn bars(html: &mut String, view: &View<'_>) -> fmt::Result {
     }
     html.push_str("</ul></div>");
     if !answer.changes.is_empty() {
-        html.push_str("<ul class=\"lights\">");
+        html.push_str("<ul class=\"events\">");
         for notice in &answer.changes {
             change(html, notice, view)?;
         }
@@ -40,9 +40,11 @@ fn bar(html: &mut String, budget: &BudgetStatus, view: &View<'_>) -> fmt::Result
     // Beyond the high mark a meter shows itself as a warning, by its own colours.
     write!(
         html,
-        "<meter min=\"0\" low=\"{:.0}\" high=\"{:.0}\" optimum=\"0\" max=\"100\" value=\"{percent}\">{percent} %</meter>",
+        "<meter min=\"0\" low=\"{:.0}\" high=\"{:.0}\" optimum=\"0\" max=\"100\" value=\"{percent}\" \
+         aria-label=\"Spent of {}\">{percent} %</meter>",
         budget.warn * 100.0,
-        budget.stop.unwrap_or(1.0) * 100.0
+        budget.stop.unwrap_or(1.0) * 100.0,
+        escaped(budget.name.as_str())
     )?;
     let at_least = if budget.is_lower_bound { "≥ " } else { "" };
     write!(html, "<span>{at_least}{} of {}", budget.used, budget.limit)?;

@@ -15,7 +15,7 @@ pub(super) fn list(html: &mut String, view: &View<'_>) -> fmt::Result {
     }
     write!(
         html,
-        "<h2>Rules</h2><p class=\"note\">{} change requests.</p><ul class=\"lights\">",
+        "<h2>Rules</h2><p class=\"note\">{} change requests.</p><ul class=\"events\">",
         match rules.active {
             1 => "One rule may".to_owned(),
             active => format!("{active} rules may"),

@@ -13,7 +13,7 @@ pub(super) fn list(html: &mut String, view: &View<'_>) -> fmt::Result {
     }
     html.push_str(
         "<h2>Not read</h2><p class=\"note\">These look like calls of models, in no format that is read. \
-         Their tokens are missing from all figures.</p><ul class=\"unread\">",
+         Their tokens are missing from all figures.</p><ul class=\"events\">",
     );
     for (kind, count) in unread {
         write!(
