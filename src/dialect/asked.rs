@@ -21,6 +21,10 @@ pub struct AskedCall {
 }
 
 /// How the call is asked for.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for a request that is being decided, and almost all are calls"
+)]
 enum Kind {
     Call { call: CallHead, head: RequestHead },
     Socket,

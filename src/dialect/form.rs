@@ -158,8 +158,11 @@ pub(super) fn with_model(path: &str, model: &str) -> Option<String> {
     Some(format!("{before}{model}{after}"))
 }
 
+/// Where a name ends that a text begins with.
+type FindEnd = fn(&str) -> Option<usize>;
+
 /// What stands before a model in a path, and where the model ends.
-const MARKERS: [(&str, fn(&str) -> Option<usize>); 5] = [
+const MARKERS: [(&str, FindEnd); 5] = [
     ("/openai/deployments/", |rest| rest.find('/')),
     // The name itself may have a colon.
     ("/model/", |rest| rest.rfind('/')),

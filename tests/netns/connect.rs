@@ -67,9 +67,7 @@ pub(crate) fn other_users_are_refused_and_counted() {
             )
         };
         assert_eq!(refused(), 0);
-        let mut asked = 0;
-        for other in ["mallory", "root", "mallory"] {
-            asked += 1;
+        for (asked, other) in (1..).zip(["mallory", "root", "mallory"]) {
             let said = text(&shell_as(other, ask));
             assert!(said.starts_with("HTTP/1.1 403 "), "{other}: {said}");
             wait_for("the refusal", || refused() == asked);

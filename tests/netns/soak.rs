@@ -2,6 +2,7 @@
 //! pasta and without. Ignored unless asked for: `scripts/test.sh --soak`.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use crate::run::{HOME, call, nothing_is_left, on_network_for, quoted, run};
@@ -56,9 +57,10 @@ pub(crate) fn a_thousand_runs_in_a_namespace_resolve_names_and_leave_nothing_beh
                     } else if number == RUNS {
                         let (first, last) = (first.take().expect("seen"), look(memory));
                         assert_flat(carrier, before, &first, &last);
-                        println!(
+                        writeln!(
+                            std::io::stdout(),
                             "soak: {RUNS} runs carried by {carrier}: {first:?} after {FIRST_RUNS}, {last:?} at the end"
-                        );
+                        ).expect("stdout");
                     }
                 }
             }

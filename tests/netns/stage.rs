@@ -6,6 +6,7 @@
 //! `/var/lib` are overlays that vanish with the stage.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -60,7 +61,7 @@ pub(crate) fn on_stage_for(name: &str, limit_seconds: u32, body: impl FnOnce()) 
         output.status
     );
     for figures in said.lines().filter(|line| line.starts_with("soak: ")) {
-        println!("{figures}");
+        writeln!(std::io::stdout(), "{figures}").expect("stdout");
     }
 }
 

@@ -22,6 +22,10 @@ pub(super) struct RulesCommand {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them in a process"
+)]
 enum Action {
     Check(Check),
     Try(Try),

@@ -143,7 +143,7 @@ impl Body for Gated {
 
     fn size_hint(&self) -> SizeHint {
         if self.waited.is_some() {
-            self.hint.clone()
+            self.hint
         } else {
             self.body.size_hint()
         }

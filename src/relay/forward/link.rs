@@ -268,11 +268,11 @@ impl<'a> Link<'a> {
 
     /// True when everything was observed.
     fn observe(&mut self) -> bool {
-        let observed = self
-            .providers
-            .iter_mut()
-            .map(|provider| provider.passed.observe(&mut provider.tap));
-        observed.fold(true, |all, seen| all && seen)
+        let mut is_all = true;
+        for provider in &mut self.providers {
+            is_all &= provider.passed.observe(&mut provider.tap);
+        }
+        is_all
     }
 
     fn is_between_exchanges(&self) -> bool {

@@ -21,6 +21,10 @@ use crate::relay::base_url::{BaseUrlTarget, BaseUrls, Server};
 use crate::relay::refusal::Refusal;
 
 /// The providers that an agent connection leads to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for a connection, which has far larger buffers"
+)]
 pub(in crate::relay) enum Providers {
     /// The one that the agent has asked for in its TLS handshake.
     One {
