@@ -33,8 +33,8 @@ if [ "${1-}" = --check ]; then
   done
   cd dashboards/source
   bin=../../$VENV/bin
-  "$bin/ruff" format --quiet --no-cache --check .
-  "$bin/ruff" check --quiet --no-cache .
+  "$bin/ruff" format --quiet --no-cache --check . ../drawing
+  "$bin/ruff" check --quiet --no-cache . ../drawing
   "$bin/mypy" --cache-dir /dev/null --no-error-summary ./*.py
   say "dashboards are current"
 fi

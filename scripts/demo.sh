@@ -9,11 +9,12 @@ need_packages gcc libc6-dev ca-certificates
 if [ "$(id -u)" -eq 0 ]; then
   need_packages iptables sudo
 fi
+BUILDS=${CARGO_TARGET_DIR:-target}
 # A release that was built or packaged here is taken as it is, if it is no older than the source.
-if is_up_to_date target/release/gravimeter; then
-  exec target/release/gravimeter demo "$@"
+if is_up_to_date "$BUILDS/release/gravimeter"; then
+  exec "$BUILDS/release/gravimeter" demo "$@"
 fi
 need_rust
 say "building (some minutes the first time)"
 cargo build --locked --profile quick
-exec target/quick/gravimeter demo "$@"
+exec "$BUILDS/quick/gravimeter" demo "$@"

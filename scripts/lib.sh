@@ -3,6 +3,8 @@
 
 MINIMUM_RUST=1.88
 PLAYWRIGHT=1.65.2
+# Its version says which axe-core it holds: 4.12.
+AXE=0.1.8
 
 say() { printf '==> %s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -47,13 +49,16 @@ need_rust() {
   fi
 }
 
-# need_playwright TOOLS: Playwright for Python in a folder of its own below TOOLS; the browser is Debian's.
+# need_playwright TOOLS: Playwright for Python and axe-core in a folder of their own below TOOLS; the browser is Debian's.
 need_playwright() {
+  local wanted="playwright==$PLAYWRIGHT axe-playwright-python==$AXE"
   need_packages chromium python3 python3-venv fonts-dejavu-core
-  [ -x "$1/playwright/bin/playwright" ] && return
-  say "installing Playwright $PLAYWRIGHT into $1/playwright"
-  python3 -m venv "$1/playwright"
-  "$1/playwright/bin/pip" install -q --disable-pip-version-check --only-binary=:all: "playwright==$PLAYWRIGHT"
+  [ "$(cat "$1/playwright/installed" 2>/dev/null)" = "$wanted" ] && return
+  say "installing $wanted into $1/playwright"
+  python3 -m venv --clear "$1/playwright"
+  # shellcheck disable=SC2086
+  "$1/playwright/bin/pip" install -q --disable-pip-version-check --only-binary=:all: $wanted
+  printf %s "$wanted" >"$1/playwright/installed"
 }
 
 # need_peers: Debian's proxies. Which of them a release does not have, the benchmark skips aloud.

@@ -101,7 +101,7 @@ say_skips() {
 }
 
 need_packages gcc libc6-dev pkg-config curl ca-certificates openssl python3 python3-venv procps \
-  golang-go iptables iproute2 sudo conntrack prometheus jq shellcheck faketime \
+  golang-go iptables iproute2 sudo conntrack prometheus prometheus-alertmanager jq shellcheck faketime \
   systemd bubblewrap python3-seccomp dpkg-dev lintian util-linux passt nftables \
   desktop-file-utils fish zsh
 need_rust

@@ -7,6 +7,7 @@
 //! |---|---|---|---|---|
 //! | 0 | [`record`] | nothing | the vocabulary: [`record::Fact`], [`record::Call`] | I/O, time, other rooms |
 //! | 1 | [`demo`] | nothing | a stand-in provider and agent on sockets | use any room |
+//! | 1 | [`budget`] | facts | how much of each budget is spent, and which calls it stops | I/O, make a fact wait, touch the traffic |
 //! | 1 | [`git`] | folders | the repository that one belongs to | run Git, keep credentials |
 //! | 1 | [`pricing`] | price tables, finished calls | the calls with their cost | fetch, guess a price |
 //! | 1 | [`term`] | names and figures | columns for a terminal | fetch, ask the terminal |
@@ -19,6 +20,7 @@
 //! | 4 | [`export`] | facts | metrics and their text formats, spans for a collector | touch the traffic |
 //! | 4 | [`ledger`] | facts | answers for `/v1/usage`, `/v1/cascades`, `/v1/quotas`, and a file that outlives the process | touch the traffic, make a fact wait |
 //! | 4 | [`launch`] | a command | the agent as a supervised process of another user, or a program in the foreground | read its traffic |
+//! | 4 | [`notify`] | what changes about budgets | desktop notifications, alerts for a webhook | touch the traffic, name more than budgets and figures |
 //! | 4 | [`rules`] | texts of rules, requests | the requests as the rules want them | I/O, touch what no rule names |
 //! | 4 | [`summary`] | facts | the figures of one run of a program | touch the traffic, keep a prompt |
 //! | 5 | [`relay`] | [`capture::Accepted`] | the same bytes on the other side, or what a rule makes of a request | know a provider or a metric |
@@ -42,6 +44,7 @@
 )]
 
 pub mod app;
+pub mod budget;
 pub mod capture;
 pub mod cascade;
 pub mod cli;
@@ -52,6 +55,7 @@ pub mod export;
 pub mod git;
 pub mod launch;
 pub mod ledger;
+pub mod notify;
 pub mod observe;
 pub mod pricing;
 pub mod record;

@@ -22,7 +22,7 @@ def board() -> Board:
         "Gravimeter / Cascades",
         "Conversations of the agent with its users. A run is the work on one message: "
         "until the agent and all of its subagents are idle.",
-        ("job", "instance", "model"),
+        "no run was seen: no agent is followed, or none has worked",
     )
     built.row("In the time range shown, and now", _numbers())
     built.row("Waiting times of users", *_durations())
@@ -205,6 +205,7 @@ def _steps() -> Band:
             "What the agent did: answers, commands, searches, edits, browsing.",
             {"{{step}}": gravimeter.per_minute("cascade_steps_total", by="step")},
             "short",
+            nothing="no step was seen: no agent is followed, or none has worked",
         ),
         bars(
             "Steps by end",
@@ -234,8 +235,10 @@ def _knowledge() -> Band:
         ),
         bars(
             "News that was lost",
-            "Updates about conversations that were lost, by reason. Neither the traffic nor a token count was affected.",
-            {"{{reason}}": gravimeter.per_minute("cascade_follow_errors_total", by="reason")},
+            "Updates about conversations that were lost, by reason. Neither the traffic nor a token count was affected. "
+            "Conversations that their users delete are no loss.",
+            {"{{reason}}": gravimeter.per_minute("cascade_follow_errors_total", 'reason!="deleted"', by="reason") + " > 0"},
             "short",
+            nothing="none",
         ),
     )

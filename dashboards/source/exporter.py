@@ -13,7 +13,7 @@ def board() -> Board:
         "gravimeter-exporter",
         "Gravimeter / Exporter",
         "Gravimeter itself: is it in the path, does it see everything, how much delay does it add, does it lose anything?",
-        ("job", "instance", "provider", "model"),
+        "nothing was reported",
     )
     built.row("Now", _numbers())
     built.row("TLS handshakes", *_tls())
@@ -133,6 +133,7 @@ def _tls() -> list[Band]:
                 {"{{result}}": gravimeter.per_minute("leaf_certificates_total", by="result")},
                 "short",
                 colors={"minted": "orange", "cached": "green"},
+                nothing="none",
             ),
         ),
     ]
@@ -148,6 +149,7 @@ def _connections() -> list[Band]:
                 {"{{disposition}}": gravimeter.per_minute("connections_total", by="disposition")},
                 "short",
                 colors={"intercepted": "green", "tunnelled": "blue", "refused": "red"},
+                nothing="none",
             ),
             lines(
                 "Open connections",
@@ -216,6 +218,7 @@ def _coverage() -> Band:
             {"{{quality}}": calls.per_minute("usage_reports_total", by="quality")},
             "short",
             colors={"exact": "green", "partial": "orange", "unknown": "red"},
+            nothing="no calls in this time range",
         ),
         bars(
             "The agent's own count",
@@ -223,6 +226,7 @@ def _coverage() -> Band:
             {"{{result}}": gravimeter.per_minute("usage_comparisons_total", by="result")},
             "short",
             colors={"agree": "green", "disagree": "red", "agent_only": "dark-red", "wire_only": "blue"},
+            nothing="none: the agent reports no count of its own, or no agent is followed",
         ),
         bars(
             "Connections that passed unread",
@@ -240,6 +244,7 @@ def _coverage() -> Band:
                 "folded: {{label}}": gravimeter.per_minute("label_overflow_total", by="label"),
             },
             "short",
+            nothing="none",
         ),
     )
 
@@ -253,12 +258,14 @@ def _trust() -> Band:
             {"{{result}}": gravimeter.per_minute("usage_totals_total", by="result")},
             "short",
             colors={"agree": "green", "disagree": "red", "absent": "blue"},
+            nothing="no calls in this time range",
         ),
         bars(
             "Calls that are not read",
             "Exchanges that look like LLM calls, in a format that is not read. Their tokens are missing from all figures.",
             {"{{reason}}": gravimeter.per_minute("unread_calls_total", by="reason")},
             "short",
+            nothing="none",
         ),
         bars(
             "Requests that rules matched",
@@ -288,6 +295,7 @@ def _stores() -> Band:
                 "dropped: {{record}}": gravimeter.per_minute("ledger_dropped_records_total", by="record"),
             },
             "short",
+            nothing="none",
         ),
         bars(
             "Sent by OTLP",
@@ -297,6 +305,7 @@ def _stores() -> Band:
                 "points": gravimeter.per_minute("otlp_points_exported_total"),
             },
             "short",
+            nothing="none: no collector is configured, or there was nothing to send",
             links=traces('{resource.service.name="gravimeter"}', ""),
         ),
         bars(
@@ -307,6 +316,7 @@ def _stores() -> Band:
                 "points: {{reason}}": gravimeter.per_minute("otlp_points_dropped_total", by="reason"),
             },
             "short",
+            nothing="none",
         ),
     )
 
@@ -343,6 +353,7 @@ def _process() -> list[Band]:
                 "1 while the supervised agent runs.",
                 {"{{instance}}": gravimeter.value("agent_up", by="instance", how="min")},
                 "short",
+                nothing="no agent is supervised",
                 top=1,
             ),
             bars(
@@ -350,6 +361,7 @@ def _process() -> list[Band]:
                 "By how its process ended.",
                 {"{{reason}}": gravimeter.per_minute("agent_restarts_total", by="reason")},
                 "short",
+                nothing="none",
             ),
             bars(
                 "Refused by the exporter itself",

@@ -31,6 +31,9 @@ P = TypeVar("P", bound=Any)
 
 GOOD, WARN, BAD, PLAIN = "green", "orange", "red", "blue"
 
+# Percentiles are the same kind of line in every panel: the slower, the warmer.
+PERCENTILES = {"p50": "green", "p90": "blue", "p95": "orange", "p99": "red"}
+
 
 def above(warn: float, bad: float) -> Steps:
     """Good until it grows."""
@@ -99,9 +102,13 @@ def lines(
     links: Sequence[builders.DashboardLink] = (),
     top: float | None = None,
     floor: float | None = 0,
+    nothing: str = "",
 ) -> Panel:
-    """Lines over time, with a line for each threshold."""
+    """Lines over time, with a line for each threshold. `nothing` is what no lines mean."""
     panel = _graph(title, description, queries, unit, steps, exemplars)
+    if nothing:
+        panel.no_value(nothing)
+    _fix(panel, {name: color for name, color in PERCENTILES.items() if name in queries})
     panel.line_width(2).fill_opacity(8)
     if floor is not None:
         panel.min(floor)
@@ -122,17 +129,24 @@ def bars(
     colors: Mapping[str, str] | None = None,
     links: Sequence[builders.DashboardLink] = (),
     nothing: str = "",
+    per: str = "minute",
 ) -> Panel:
     """Stacked bars of what happens in a minute; `colors` by the value in the legend. `nothing` is what no bars mean."""
     panel = _graph(title, description, queries, unit, (), exemplars=False)
-    panel.axis_label("per minute")
+    panel.axis_label(f"per {per}")
     panel.draw_style(common.GraphDrawStyle.BARS).fill_opacity(80).line_width(0).min(0)
     panel.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     if nothing:
         panel.no_value(nothing)
-    for name, color in (colors or {}).items():
-        panel.override_by_name(name, [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})])
+    _fix(panel, colors or {})
     return panel.data_links(list(links)) if links else panel
+
+
+def days(title: str, description: str, queries: Queries, unit: str, *, nothing: str) -> Panel:
+    """Stacked bars of what happened on each of the last 30 days, whatever time range the board shows."""
+    panel: Any = bars(title, description, queries, unit, nothing=nothing, per="day")
+    of_days: Panel = panel.time_from("30d").interval("1d")
+    return of_days
 
 
 def heat(title: str, description: str, expr: str, unit: str, *, exemplars: bool = False, scheme: str = "Turbo") -> Panel:
@@ -166,9 +180,12 @@ def rows(
     sort: str,
     descending: bool = True,
     links: Sequence[builders.DashboardLink] = (),
+    nothing: str = "",
 ) -> Panel:
     """A table with a row for each set of `labels` (and what to call them) and a column for each query, two at least."""
     panel = _common(table.Panel(), title, description, "short", ())
+    if nothing:
+        panel.no_value(nothing)
     refs = dict(zip(columns, "ABCDEFGHIJ", strict=False))
     for name, column in columns.items():
         panel.with_target(_query(column.expr, name, refs[name]).format(PromQueryFormat.TABLE).instant())
@@ -216,7 +233,8 @@ class Board:
     uid: str
     title: str
     description: str
-    variables: Sequence[str]
+    # What a panel says that has nothing to show, unless it has words of its own.
+    nothing: str
     rows: list[tuple[str, list[Band]]] = field(default_factory=list)
 
     def row(self, title: str, *bands: Band) -> "Board":
@@ -248,13 +266,14 @@ class Board:
         return built
 
     def _queries(self) -> list[builders.QueryVariable]:
-        known = {
-            "job": "label_values(gravimeter_build_info, job)",
-            "instance": 'label_values(gravimeter_build_info{job=~"$job"}, instance)',
-            "provider": 'label_values(gravimeter_calls_total{job=~"$job", instance=~"$instance"}, provider)',
-            "model": 'label_values(gravimeter_calls_total{job=~"$job", instance=~"$instance"}, model)',
-        }
-        return [_variable(name, known[name]) for name in self.variables]
+        selected = 'job=~"$job", instance=~"$instance"'
+        return [
+            _variable("job", "label_values(gravimeter_build_info, job)").all_value(".+"),
+            _variable("instance", 'label_values(gravimeter_build_info{job=~"$job"}, instance)').all_value(".+"),
+            _variable("provider", f"label_values(gravimeter_calls_total{{{selected}}}, provider)").all_value(".+"),
+            # All models are those of the provider: so it narrows metrics, too, that have no label for it.
+            _variable("model", f'label_values(gravimeter_calls_total{{{selected}, provider=~"$provider"}}, model)'),
+        ]
 
     def _panels(self) -> list[dashboard.Panel | dashboard.RowPanel]:
         placed: list[dashboard.Panel | dashboard.RowPanel] = []
@@ -267,6 +286,8 @@ class Board:
                 x = 0
                 for width, panel in panels:
                     built = panel.build()
+                    if built.field_config and not built.field_config.defaults.no_value:
+                        built.field_config.defaults.no_value = self.nothing
                     built.grid_pos = GridPos(x=x, y=y, w=width, h=height)
                     placed.append(built)
                     x += width
@@ -310,7 +331,7 @@ def _variable(name: str, query: str) -> builders.QueryVariable:
     everything = dashboard.VariableOption(selected=True, text="All", value="$__all")
     variable = builders.QueryVariable(name).label(name.capitalize()).query(query).datasource(SOURCE)
     variable.refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(dashboard.VariableSort.ALPHABETICAL_ASC)
-    return variable.multi(True).include_all(True).all_value(".+").current(everything)
+    return variable.multi(True).include_all(True).current(everything)
 
 
 def _explore(kind: str, query: Mapping[str, object]) -> str:
@@ -337,8 +358,16 @@ def _query(expr: str, legend: str, ref: str) -> prometheus.Dataquery:
     return prometheus.Dataquery().expr(expr).legend_format(legend).ref_id(ref).datasource(SOURCE)
 
 
+def _fix(panel: P, colors: Mapping[str, str]) -> None:
+    """Gives series their colours, by the value in the legend."""
+    for name, color in colors.items():
+        panel.override_by_name(name, [DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})])
+
+
 def _graph(title: str, description: str, queries: Queries, unit: str, steps: Steps, exemplars: bool) -> timeseries.Panel:
     panel = _common(timeseries.Panel(), title, description, unit, steps)
+    # A name has its colour on every board, whatever else is drawn beside it.
+    panel.color_scheme(builders.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
     for ref, (legend, expr) in zip("ABCDEFGH", queries.items(), strict=False):
         panel.with_target(_query(expr, legend, ref).exemplar(exemplars).range())
     legend_options = common_builders.VizLegendOptions().display_mode(common.LegendDisplayMode.TABLE)

@@ -16,7 +16,7 @@ def board() -> Board:
         "gravimeter-models",
         "Gravimeter / Models",
         "One model in depth: how long its calls take, how fast it writes, what goes in and out. Select it above.",
-        ("job", "instance", "provider", "model"),
+        "no calls in this time range",
     )
     built.row("In the time range shown", _numbers())
     built.row("Duration of calls", *_latency())

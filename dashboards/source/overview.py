@@ -1,6 +1,6 @@
 """Overview: what was spent, how calls fare, what is left. The board to open first."""
 
-from kit import Band, Board, Column, Panel, above, bars, below, lines, rows, side_by_side, stat_panel, traces
+from kit import Band, Board, Column, Panel, above, bars, below, days, lines, rows, side_by_side, stat_panel, traces
 from promql import calls, gravimeter, providers, ratio
 
 FAILED = 'outcome!~"ok|aborted"'
@@ -35,11 +35,12 @@ def board() -> Board:
         "gravimeter-overview",
         "Gravimeter / Overview",
         "Spend, tokens, calls, waiting times and quotas of the agents that Gravimeter observes.",
-        ("job", "instance", "provider", "model"),
+        "no calls in this time range",
     )
     built.row("In the time range shown, and now", _numbers())
     built.row("Tokens and spend", *_tokens())
     built.row("Calls", *_calls())
+    built.row("Budgets", _budgets())
     built.row("Quotas", _quotas())
     built.row("Models", (9, [(24, _models())]))
     return built
@@ -129,12 +130,23 @@ def _tokens() -> list[Band]:
         ),
         side_by_side(
             8,
+            days(
+                "Spend per day",
+                "US dollars of each of the last 30 days, whatever time range is shown. The last bar is of today, up to now.",
+                {"{{model}}": calls.per_day("cost_usd_total", by="model")},
+                "currencyUSD",
+                nothing="no call with a price in the last 30 days",
+            ),
             bars(
                 "Spend by model",
                 "US dollars per minute, by the price table of the configuration.",
                 {"{{model}}": calls.per_minute("cost_usd_total", by="model")},
                 "currencyUSD",
+                nothing="no call with a price in this time range",
             ),
+        ),
+        side_by_side(
+            8,
             lines(
                 "Input from the cache",
                 "Share of input tokens that the provider read from its cache. They cost a fraction of the others.",
@@ -147,6 +159,7 @@ def _tokens() -> list[Band]:
                 "Calls with tokens for which the price table has no price. Their tokens are counted, their spend is not.",
                 {"{{model}}": calls.per_minute("unpriced_calls_total", by="model")},
                 "short",
+                nothing="none",
             ),
         ),
     ]
@@ -210,6 +223,33 @@ def _calls() -> list[Band]:
     ]
 
 
+def _budgets() -> Band:
+    return 8, [
+        (
+            14,
+            lines(
+                "Budgets, spent",
+                "The part of each budget that is spent in its window: 100 % is all of it.",
+                {"{{budget}}": gravimeter.value("budget_used_ratio", by="budget", how="max")},
+                "percentunit",
+                steps=above(0.8, 1),
+            ),
+        ),
+        (
+            10,
+            bars(
+                "Stops and notifications",
+                "How often a budget was used up, and how people were notified of what changes about budgets, per minute.",
+                {
+                    "{{budget}} used up": gravimeter.per_minute("budget_stops_total", by="budget"),
+                    "{{target}} {{result}}": gravimeter.per_minute("notifications_total", by="target, result"),
+                },
+                "short",
+            ),
+        ),
+    ]
+
+
 def _quotas() -> Band:
     by = "provider, model, window"
     names = {"provider": "Provider", "model": "Model or group", "window": "Window"}
@@ -221,6 +261,7 @@ def _quotas() -> Band:
                 "What is left of each quota, as last reported. Several models may share one quota: never add them.",
                 {"{{provider}}, {{model}}, {{window}}": calls.value("quota_remaining_ratio", by=by, how="min")},
                 "percentunit",
+                nothing="no provider has reported a quota",
                 top=1,
                 steps=below(0.1, 0.3),
             ),
@@ -239,6 +280,7 @@ def _quotas() -> Band:
                 names,
                 sort="Left",
                 descending=False,
+                nothing="no provider has reported a quota",
             ),
         ),
     ]

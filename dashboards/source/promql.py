@@ -30,6 +30,10 @@ class Scope:
         """Events per minute, for what happens now and then. (Increases of intervals that overlap would count events twice.)"""
         return f"{self.rate(metric, *where, by=by)} * 60"
 
+    def per_day(self, metric: str, *where: str, by: str = "") -> str:
+        """Events of the day that begins at each point. (Grafana places the points of days at midnight.)"""
+        return _over("sum", by, f"increase({self.select(metric, *where)}[1d] offset -1d)")
+
     def total(self, metric: str, *where: str, by: str = "") -> str:
         """Events in the time range that is shown."""
         return _over("sum", by, f"increase({self.select(metric, *where)}[$__range])")
@@ -67,7 +71,7 @@ def _over(how: str, by: str, inner: str) -> str:
 calls = Scope("gravimeter_", ("provider", "model"))
 # What is known of a provider's calls before their model is.
 providers = Scope("gravimeter_", ("provider",))
-# Runs of conversations, by the model of their first call.
+# Runs of conversations, by the model of their first call; the models are those of the provider.
 runs = Scope("gravimeter_cascade_", ("model",))
 # Gravimeter itself: connections, TLS, the agent's process, exporters.
 gravimeter = Scope("gravimeter_")

@@ -223,18 +223,12 @@ impl Searcher {
         let looked = tokio::task::spawn_blocking(move || processes.candidates()).await;
         let own = rustix::process::geteuid().as_raw();
         let mut found = looked.unwrap_or_default();
-        found.retain(|candidate| candidate.uid == own || own == 0);
+        found.retain(|candidate| may_follow(own, candidate.uid));
         found
     }
 
-    /// The one of all workspaces first, and the youngest: an old one may be what an earlier session
-    /// left.
-    async fn first_that_answers(&self, mut candidates: Vec<Candidate>) -> Option<Found> {
-        candidates.sort_by_key(|candidate| {
-            let age = std::cmp::Reverse(candidate.start_time);
-            (candidate.is_for_workspace, age)
-        });
-        for candidate in candidates {
+    async fn first_that_answers(&self, candidates: Vec<Candidate>) -> Option<Found> {
+        for candidate in best_first(candidates) {
             if let Some(endpoint) = self.answers(&candidate).await {
                 return Some(Found {
                     identity: identity(&candidate),
@@ -269,6 +263,20 @@ impl Searcher {
         }
         None
     }
+}
+
+fn may_follow(own: u32, owner: u32) -> bool {
+    owner == own || own == 0
+}
+
+/// The one of all workspaces first, and the youngest: an old one may be what an earlier session
+/// left.
+fn best_first(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    candidates.sort_by_key(|candidate| {
+        let age = std::cmp::Reverse(candidate.start_time);
+        (candidate.is_for_workspace, age)
+    });
+    candidates
 }
 
 fn identity(candidate: &Candidate) -> (u32, u64) {
@@ -341,6 +349,29 @@ mod tests {
             endpoint(&announcement(http, https, None), None),
             expected(http, https, None)
         );
+    }
+
+    #[test]
+    fn the_youngest_of_all_workspaces_is_followed_and_none_of_another_user() {
+        let candidate = |pid, start_time, is_for_workspace| Candidate {
+            pid,
+            uid: 1000,
+            start_time,
+            is_for_workspace,
+            announcement: Announcement::default(),
+            unknown_ports: Vec::new(),
+        };
+        let candidates = vec![
+            candidate(1, 10, true),
+            candidate(2, 10, false),
+            candidate(3, 20, false),
+            candidate(4, 20, true),
+        ];
+        let ordered: Vec<_> = best_first(candidates).iter().map(|it| it.pid).collect();
+        assert_eq!(ordered, [3, 2, 4, 1]);
+        let may = [(1000, 1000), (0, 1000), (1000, 1001), (1000, 0)];
+        let may = may.map(|(own, owner)| may_follow(own, owner));
+        assert_eq!(may, [true, true, false, false]);
     }
 
     #[tokio::test]

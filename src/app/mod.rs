@@ -6,7 +6,9 @@
 
 mod activation;
 mod agent;
+mod budgets;
 mod cascades;
+mod control;
 mod demo;
 mod doors;
 mod error;
@@ -49,6 +51,7 @@ use crate::web::{Condition, Listener, Readiness, Web};
 pub use activation::Activation;
 pub(crate) use agent::closed_folder;
 pub use cascades::ServerSearch;
+pub(crate) use control::lift;
 pub(crate) use demo::{DemoOptions, demo};
 pub use doors::Addresses;
 pub use error::Error;
@@ -181,6 +184,9 @@ impl App {
         );
         exporter.spawn(reload.run(exporter.stopping().clone()));
         serve_exporter(exporter, doors.web, &views.web);
+        if let Some(budgets) = &parts.budgets {
+            budgets::serve(&config, budgets, &trust.collectors, &running, &views.record);
+        }
         let takes_sessions = surroundings.takes_sessions;
         let caller = surroundings.session.as_ref().map(Caller::of_session);
         let peers = Peers::new(caller.unwrap_or_default());

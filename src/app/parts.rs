@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::sinks::Sinks;
 use super::trust::Trust;
 use super::views::Views;
 use super::{Traffic, process};
+use crate::budget::{BudgetStatus, Budgets};
 use crate::capture::listener::Slots;
 use crate::capture::peer::ProgramPattern;
 use crate::capture::{OriginalDst, Owners, Peers};
@@ -44,6 +46,7 @@ pub(super) struct TrafficParts {
     /// The rules that hold now.
     pub(super) rules: watch::Receiver<Arc<Rules>>,
     pub(super) record: Arc<dyn Record>,
+    pub(super) budgets: Option<Arc<Budgets>>,
     pub(super) sinks: Arc<Sinks>,
     /// How the language server that a session starts is followed.
     pub(super) cascade: cascade::Config,
@@ -92,6 +95,7 @@ impl TrafficParts {
             memory: Memory::new(config.observe.max_memory),
             rules: views.rules.subscribe(),
             record: Arc::clone(&views.record),
+            budgets: views.budgets.clone(),
             sinks: Arc::clone(&views.sinks),
             cascade: cascade::Config {
                 // Both are of the service's own agent.
@@ -112,6 +116,12 @@ impl TrafficParts {
 
     pub(super) fn record(&self) -> &dyn Record {
         &*self.record
+    }
+
+    /// How the budgets stand; none where there are none.
+    pub(super) fn budget_statuses(&self) -> Vec<BudgetStatus> {
+        let budgets = self.budgets.as_ref();
+        budgets.map_or_else(Vec::new, |budgets| budgets.statuses(Timestamp::now()))
     }
 
     /// The traffic of the program's own listeners.
@@ -152,6 +162,7 @@ impl TrafficParts {
             upstream: Arc::clone(&self.upstream),
             leaves: Arc::clone(&self.leaves),
             original_dst: Arc::clone(&self.original_dst),
+            budgets: self.budgets.clone(),
             observers: Arc::new(observers),
             rules: self.rules.clone(),
             record,

@@ -14,6 +14,7 @@ use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::budget::Budgets;
 use crate::capture::listener::{self, Accept, Doors, Slots};
 use crate::capture::{Door, Gate, Lingering, LoopGuard, OriginalDst, Owners, Peers};
 use crate::observe::OpenObserver;
@@ -46,6 +47,8 @@ pub struct Traffic {
     pub leaves: Arc<Leaves>,
     /// Knows where a redirected connection was going.
     pub original_dst: Arc<dyn OriginalDst>,
+    /// Stop calls when they are used up; `None` where there are none.
+    pub budgets: Option<Arc<Budgets>>,
     /// Looks at the plaintext.
     pub observers: Arc<dyn OpenObserver>,
     /// The rules by which requests are changed.
@@ -69,6 +72,7 @@ impl Traffic {
             upstream: self.upstream,
             leaves: self.leaves,
             rejections: Rejections::default(),
+            budgets: self.budgets,
             rules: self.rules,
             observers: self.observers,
             record: Arc::clone(&self.record),

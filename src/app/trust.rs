@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::Error;
 use crate::config::Config;
-use crate::export::otlp::{self, Destination};
+use crate::export::otlp::Destination;
 use crate::record::{Fact, HostPattern, Record};
 use crate::tls::authority::{Authority, Origin};
 use crate::tls::bundle::{self, Bundle};
@@ -36,10 +36,13 @@ pub(super) struct Trust {
 pub(super) struct Collectors {
     pub(super) spans: Option<ClientConfig>,
     pub(super) metrics: Option<ClientConfig>,
+    /// For the webhook that alerts are posted to.
+    pub(super) webhook: Option<ClientConfig>,
 }
 
 impl Collectors {
-    fn new(config: &otlp::Config, authority: &Authority) -> Result<Self, CollectorError> {
+    fn new(config: &Config, authority: &Authority) -> Result<Self, CollectorError> {
+        let otlp = &config.otlp;
         let client = |destination: Destination| {
             let Destination {
                 ca_file,
@@ -56,10 +59,18 @@ impl Collectors {
                 authority,
             )
         };
-        let spans = config.spans().map(client).transpose()?;
+        let spans = otlp.spans().map(client).transpose()?;
+        let webhook = config.notify.webhook.as_ref().map(|_| {
+            let files = collector::Files {
+                roots: None,
+                identity: None,
+            };
+            collector::client(files, authority)
+        });
         Ok(Self {
             spans,
-            metrics: config.pushed_metrics().map(client).transpose()?,
+            metrics: otlp.pushed_metrics().map(client).transpose()?,
+            webhook: webhook.transpose()?,
         })
     }
 }
@@ -82,7 +93,7 @@ impl Trust {
         let not_after = authority.not_after();
         record.record(Fact::CaExpiry(not_after));
         let upstream = Upstream::new(&config.upstream, &authority)?;
-        let collectors = Collectors::new(&config.otlp, &authority)?;
+        let collectors = Collectors::new(config, &authority)?;
         let bundle = bundle::write(&config.bundle, &authority, &config.upstream.extra_roots)?;
         let ca = authority.certificate_pem().to_owned();
         let leaves = Leaves::new(Arc::new(authority))?;

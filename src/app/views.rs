@@ -18,9 +18,11 @@ use crate::rules::Rules;
 use crate::web::access::Access;
 use crate::web::{Condition, Live, Readiness, Web};
 
+use super::budgets;
 use super::request_rules::RuleLog;
 use super::sinks::Sinks;
 use super::unread::UnreadLog;
+use crate::budget::Budgets;
 
 /// Everything that facts end in.
 pub(super) struct Views {
@@ -36,6 +38,8 @@ pub(super) struct Views {
     pub(super) pusher: Option<Pusher>,
     /// The rules that change requests.
     pub(super) rules: watch::Sender<Arc<Rules>>,
+    /// How much of each budget is spent; `None` where there are none.
+    pub(super) budgets: Option<Arc<Budgets>>,
     /// What answers `/v1/usage`.
     pub(super) ledger: Arc<Ledger>,
     /// What must hold before the path is open.
@@ -74,6 +78,11 @@ impl Views {
             Arc::<UnreadLog>::default(),
             Arc::<RuleLog>::default(),
         ];
+        let budgets = budgets::open(config, &models, &ledger);
+        if let Some(budgets) = &budgets {
+            metrics.show_budgets(Arc::clone(budgets));
+            sinks.push(Arc::clone(budgets) as _);
+        }
         sinks.extend(more);
         let resource = Resource::new(&config.otlp);
         let spans = Traces::new(&config.otlp, resource.clone(), metrics.spans()).map(
@@ -94,6 +103,9 @@ impl Views {
             Arc::clone(&readiness),
             live,
         );
+        if let Some(budgets) = &budgets {
+            web.show_budgets(Arc::clone(budgets));
+        }
         let (rules, rules_now) = watch::channel(Arc::clone(&config.rules));
         let sinks = Arc::new(Sinks {
             all: sinks,
@@ -110,6 +122,7 @@ impl Views {
             spans,
             pusher,
             rules,
+            budgets,
             ledger,
             readiness,
             web,

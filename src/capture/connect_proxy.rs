@@ -519,10 +519,17 @@ mod tests {
     async fn who_goes_on_sending_or_never_leaves_is_not_waited_for() {
         for flood in [&[][..], &[b'x'; 2 * MAX_DROPPED]] {
             let (mut agent, lingering, tasks) = turned_away(Lingering::default()).await;
+            let start = tokio::time::Instant::now();
             // It may be cut off within.
             let _ = agent.write_all(flood).await;
             tasks.close();
             tasks.wait().await;
+            let is_cut_off = start.elapsed() < LINGER_LIMIT;
+            assert_eq!(
+                is_cut_off,
+                !flood.is_empty(),
+                "by its bytes, or by the time"
+            );
             assert_eq!(lingering.0.available_permits(), MAX_LINGERING);
         }
     }

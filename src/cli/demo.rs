@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{block_on, logging, terminal_width};
 use crate::app::{self, DemoOptions};
+use crate::budget::Budget;
 use crate::config::{self, Log, LogFormat, Places, process_environment, rules_of};
 use crate::demo::{
     AgentKind, AgentOptions, AppOptions, OfferedStreams, Provider, ProviderOptions, agent,
@@ -52,6 +53,9 @@ pub(super) struct Demo {
     /// The best method that the stand-in of Antigravity offers to follow its conversations
     #[arg(long, value_enum, default_value = "agent-state")]
     follow: FollowMethod,
+    /// Stop new calls when this many US dollars are spent, as 0.50
+    #[arg(long, value_name = "USD", value_parser = dollars)]
+    budget: Option<Budget>,
     /// A file of rules that change the requests of the agents, such as examples/rules.toml
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
@@ -88,6 +92,7 @@ impl Demo {
             offered_streams: self.follow.offered_streams(),
             agents: self.agents.into_iter().map(AgentKind::from).collect(),
             speed: self.speed,
+            budget: self.budget,
             rules: match &self.rules {
                 Some(path) => rules_of(path, &relay::Config::default().intercept)?,
                 None => Rules::default(),
@@ -297,6 +302,11 @@ async fn serve(
 
 fn collector(text: &str) -> Result<Endpoint, String> {
     Endpoint::parse(text).ok_or_else(|| "write a URL, such as http://127.0.0.1:4317".to_owned())
+}
+
+/// A budget of so many dollars, which stops calls when they are spent.
+fn dollars(text: &str) -> Result<Budget, String> {
+    config::budget_of_a_day("demo", text).map_err(|mistake| mistake.replace("cost: ", ""))
 }
 
 fn speed(text: &str) -> Result<f64, String> {

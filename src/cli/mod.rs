@@ -4,6 +4,7 @@
 //! a room, prints. Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.
 
 mod agent;
+mod budget;
 mod ca;
 mod cascades;
 mod completions;
@@ -130,6 +131,7 @@ enum Command {
     Serve(serve::Serve),
     Demo(demo::Demo),
     Usage(usage::Usage),
+    Budget(Box<budget::Budget>),
     Top(top::Top),
     Statusline(statusline::Statusline),
     Cascades(cascades::Cascades),
@@ -159,6 +161,7 @@ impl Command {
             Self::Serve(command) => command.run(),
             Self::Demo(command) => command.run(),
             Self::Usage(command) => command.run(out),
+            Self::Budget(command) => command.run(out),
             Self::Top(command) => command.run(),
             Self::Statusline(command) => command.run(out),
             Self::Cascades(command) => command.run(out),
@@ -212,6 +215,7 @@ Check this machine:        gravimeter doctor
 Start:                     gravimeter serve
 What was spent:            gravimeter usage
 What is spent now:         gravimeter top
+What may be spent:         gravimeter budget
 By which conversation:     gravimeter cascades
 By which program:          gravimeter sessions
 What can be configured:    gravimeter help config";

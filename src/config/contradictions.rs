@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::otel;
 use super::raw::Raw;
 use super::source::{Mistake, Origin, Source};
+use crate::budget::OnError;
 use crate::cascade::Mode;
 
 /// Returns all contradictions, each with the place of the key that should change.
@@ -18,6 +19,7 @@ pub(super) fn contradictions(raw: &Raw, origins: &[Origin]) -> Vec<Mistake> {
     found.agent(raw);
     found.cascade(raw);
     found.otlp(raw);
+    found.budgets(raw);
     if raw.state_dir.is_none() {
         found.add(
             "state.dir",
@@ -178,6 +180,20 @@ impl Contradictions<'_> {
                     r#"nothing is asked there while cascade.follow is "off": leave one of them out"#,
                 );
             }
+        }
+    }
+
+    /// Without a ledger, nobody knows after a restart what was spent.
+    fn budgets(&mut self, raw: &Raw) {
+        let mut budgets = raw.budgets.iter();
+        if let Some(closed) = budgets.find(|budget| budget.on_error == OnError::Closed)
+            && !raw.ledger.enabled
+        {
+            let name = closed.name.as_str();
+            let message = format!(
+                r#"the budget {name:?} has fail = "closed", and would stop calls after each start: set ledger.enabled to true, or fail to "open""#
+            );
+            self.add("budget", &["ledger.enabled"], message);
         }
     }
 

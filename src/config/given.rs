@@ -123,6 +123,7 @@ pub(super) fn shape(key: &Key, texts: &[String]) -> Value {
     match key.kind {
         Kind::List(_) => Value::List(texts.iter().flat_map(|text| elements(text)).collect()),
         Kind::Environment | Kind::Resolve | Kind::SecretTable | Kind::Table => pairs(texts),
+        Kind::Tables => tables(texts),
         _ => Value::Text(texts.last().cloned().unwrap_or_default()),
     }
 }
@@ -141,6 +142,15 @@ fn elements(text: &str) -> Vec<Part> {
         .filter(|word| !word.is_empty())
         .map(|word| part("", word))
         .collect()
+}
+
+/// Tables are written in TOML: `[{ name = "daily", ... }]`.
+fn tables(texts: &[String]) -> Value {
+    let text = texts.last().cloned().unwrap_or_default();
+    match file::parse_value(&text) {
+        Some(tables @ Value::List(_)) => tables,
+        _ => Value::Text(text),
+    }
 }
 
 fn pairs(texts: &[String]) -> Value {

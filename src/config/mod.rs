@@ -33,7 +33,9 @@ use std::time::Duration;
 
 use crate::export::otlp;
 use crate::rules::Rules;
-use crate::{capture, cascade, export, launch, ledger, observe, pricing, relay, tls, web};
+use crate::{
+    budget, capture, cascade, export, launch, ledger, notify, observe, pricing, relay, tls, web,
+};
 
 pub(crate) use file::MAX_BYTES as MAX_FILE_BYTES;
 pub(crate) use given::{https_proxy, process_environment, socket_names, ssl_cert_file, sudo_user};
@@ -46,12 +48,15 @@ pub use rules::RuleFiles;
 pub(crate) use rules::{RuleTexts, mistakes_of as rule_mistakes, rules_of};
 pub use source::{Mistake, Mistakes, Origin, Source};
 pub(crate) use texts::{example, reference};
+pub(crate) use value::budget_of_a_day;
 
 /// What every room needs to know: the product of their own configurations, checked across them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Which agent is started, where one is.
     pub agent: Option<launch::Choice>,
+    /// How much may be spent.
+    pub budgets: Vec<budget::Budget>,
     /// The file with the roots that the agent trusts, which its user must be able to read.
     pub bundle: PathBuf,
     /// How connections arrive.
@@ -72,6 +77,8 @@ pub struct Config {
     pub max_models: usize,
     /// Which metrics are exported.
     pub metrics: export::Config,
+    /// Who is told of what changes about budgets.
+    pub notify: notify::Config,
     /// What looking at the traffic may take.
     pub observe: observe::Config,
     /// Where spans go.
@@ -116,6 +123,12 @@ impl Config {
 }
 
 impl Config {
+    /// The Unix socket at which a running Gravimeter takes commands.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.state_dir.join("control.sock")
+    }
+
     /// The Unix socket at which sessions of `gravimeter run` are handed over.
     #[must_use]
     pub fn sessions_socket(&self) -> PathBuf {

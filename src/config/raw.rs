@@ -13,11 +13,16 @@ use super::listen::Listen;
 use super::source::{Mistakes, Origin};
 use super::{Config, Log, Places, Sessions, check, keys, prices};
 use crate::export::otlp::{self, Sampler};
-use crate::{capture, cascade, export, launch, ledger, observe, pricing, record, relay, tls, web};
+use crate::{
+    budget, capture, cascade, export, launch, ledger, notify, observe, pricing, record, relay, tls,
+    web,
+};
 
 /// One field for each key, or for the keys of a room that has no more to be derived.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Raw {
+    /// How much may be spent.
+    pub(crate) budgets: Vec<budget::Budget>,
     /// An agent that is known.
     pub(crate) agent_preset: Option<launch::Preset>,
     /// An agent's executable.
@@ -48,6 +53,8 @@ pub(crate) struct Raw {
     pub(crate) max_models: usize,
     /// Which metrics are exported.
     pub(crate) metrics: export::Config,
+    /// Who is told of what changes about budgets.
+    pub(crate) notify: notify::Config,
     /// What looking at the traffic may take.
     pub(crate) observe: observe::Config,
     /// Where spans go, but for the sampling.
@@ -82,6 +89,7 @@ impl Raw {
     /// The defaults of every room.
     pub(crate) fn new(state_dir: Option<PathBuf>) -> Self {
         Self {
+            budgets: Vec::new(),
             agent_preset: None,
             agent_command: None,
             launch: launch::Config::default(),
@@ -97,6 +105,7 @@ impl Raw {
             log: Log::default(),
             max_models: record::Models::DEFAULT_LIMIT,
             metrics: export::Config::default(),
+            notify: notify::Config::default(),
             observe: observe::Config::default(),
             otlp: otlp::Config::default(),
             otlp_sampler: Sampler::default(),

@@ -13,7 +13,9 @@ pub(crate) fn example() -> String {
     for key in keys() {
         if key.section() != section {
             section = key.section();
-            text.push_str(&format!("\n[{section}]\n"));
+            if !section.is_empty() {
+                text.push_str(&format!("\n[{section}]\n"));
+            }
         }
         text.push_str(&example_entry(key));
     }
@@ -38,7 +40,10 @@ fn example_entry(key: &Key) -> String {
         .help
         .lines()
         .chain((!note.is_empty()).then_some(note.as_str()));
-    let assignment = format!("{} = {value}", key.leaf());
+    let assignment = match key.kind {
+        Kind::Tables => value.to_owned(),
+        _ => format!("{} = {value}", key.leaf()),
+    };
     let words: String = words.map(|line| format!("# {line}\n")).collect();
     let assignment: String = assignment
         .lines()
@@ -52,7 +57,9 @@ fn sections(page: &mut String) -> fmt::Result {
     for key in keys() {
         if key.section() != section {
             section = key.section();
-            write!(page, "\n## [{section}]\n")?;
+            if !section.is_empty() {
+                write!(page, "\n## [{section}]\n")?;
+            }
         }
         entry(page, key)?;
     }
@@ -60,23 +67,34 @@ fn sections(page: &mut String) -> fmt::Result {
 }
 
 fn entry(page: &mut String, key: &Key) -> fmt::Result {
-    write!(page, "\n### `{}`\n\n{}\n\n", key.name, key.help)?;
+    match key.kind {
+        Kind::Tables => write!(page, "\n## [[{}]]\n\n{}\n\n", key.name, key.help)?,
+        _ => write!(page, "\n### `{}`\n\n{}\n\n", key.name, key.help)?,
+    }
     writeln!(page, "- takes: {}", takes(key.kind))?;
     let default = key.default.toml().unwrap_or_default();
     match key.default {
         DefaultValue::InterceptedHosts | DefaultValue::Is(_) if default.contains('\n') => {
-            let indented: String = default.lines().map(|line| format!("  {line}\n")).collect();
-            write!(page, "- default:\n\n  ```toml\n{indented}  ```\n\n")?;
+            write!(page, "- default:\n\n{}\n", fenced(default))?;
         }
         DefaultValue::InterceptedHosts | DefaultValue::Is(_) => {
             writeln!(page, "- default: `{default}`")?
         }
         DefaultValue::Unset { example, means } => {
             writeln!(page, "- default: not set: {means}")?;
-            writeln!(page, "- example: `{example}`")?;
+            match key.kind {
+                Kind::Tables => write!(page, "- example:\n\n{}\n", fenced(example))?,
+                _ => writeln!(page, "- example: `{example}`")?,
+            }
         }
     }
     writeln!(page, "- also: `{}`, `--{}`", key.variable(), key.name)
+}
+
+/// TOML as a block within a list.
+fn fenced(toml: &str) -> String {
+    let indented: String = toml.lines().map(|line| format!("  {line}\n")).collect();
+    format!("  ```toml\n{indented}  ```\n")
 }
 
 fn takes(kind: Kind) -> String {
@@ -108,6 +126,10 @@ fn takes(kind: Kind) -> String {
                 .to_owned()
         }
         Kind::Table => "a table of names and texts: `{ \"name\" = \"value\" }`".to_owned(),
+        Kind::Tables => {
+            "any number of tables; as a flag or variable in TOML: `[{ name = \"...\", ... }]`"
+                .to_owned()
+        }
         Kind::Url => "a URL without credentials and query".to_owned(),
         Kind::Switch => "`true` or `false`".to_owned(),
         Kind::Text => "a text".to_owned(),

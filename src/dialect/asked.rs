@@ -35,6 +35,8 @@ pub struct Asked {
     pub operation: Operation,
     /// Whether a subagent asks.
     pub is_subagent: bool,
+    /// The subagent that asks, by its id in the conversation.
+    pub subagent: Option<Id>,
     /// What kind of subagent that is, in the agent's own word.
     pub subagent_kind: Option<Id>,
 }
@@ -133,6 +135,7 @@ impl AskedCall {
                 other => other,
             },
             is_subagent: ids.subagent.is_some(),
+            subagent: ids.subagent,
             subagent_kind: ids.subagent_kind,
         })
     }

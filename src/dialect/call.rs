@@ -266,6 +266,7 @@ impl LiveCall {
             .into_iter()
             .map(|(model, usage)| self.part_of(&call, model, usage))
             .collect();
+        self.connection.caller.note_call(&call);
         self.record.record(Fact::Call(Box::new(call)));
         for part in others {
             self.record.record(Fact::CallStarted((&part).into()));

@@ -26,7 +26,7 @@
 //! | id | Cloud Code | Anthropic | OpenAI |
 //! |---|---|---|---|
 //! | `request` | `requestId`; gemini-cli has `user_prompt_id` instead | | |
-//! | `conversation` | a UUID of `requestId`, if the form says that it is one | the field `x-claude-code-session-id` (Claude Code) | the field `session_id`, `thread_id` or `conversation_id`, also with hyphens (Codex) |
+//! | `conversation` | a UUID of `requestId`, if the form says that it is one | the field `x-claude-code-session-id` (Claude Code) | the field `session_id` or `thread_id`, also with a hyphen, or `conversation_id` (Codex) |
 //! | `trajectory` | the same | | |
 //! | `unexplained` | the UUID of `requestId`, where its form does not (`checkpoint/<uuid>`) | | |
 //! | `labelled_trajectory` | `request.labels.trajectory_id`, or the UUID of `request.labels.request_id` | | |
@@ -206,7 +206,8 @@ pub fn may_answer(host: &Host, provider: Provider) -> bool {
     }
 }
 
-fn provider_of(host: &Host) -> Option<Provider> {
+/// Whose models answer at a host, where that is known.
+pub(crate) fn provider_of(host: &Host) -> Option<Provider> {
     DIALECTS
         .iter()
         .find_map(|dialect| (dialect.provider_of)(host))

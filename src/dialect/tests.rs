@@ -5,6 +5,7 @@ pub(super) mod sketch;
 mod sockets;
 mod turns;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -521,28 +522,50 @@ fn the_page_of_providers_is_complete() {
         page.contains(&table),
         "the table of hosts in docs/providers.md must be:\n\n{table}"
     );
-    // Every header field about limits and times, by the beginning that its family has.
-    for field in DIALECTS.iter().flat_map(|dialect| dialect.limits.fields()) {
-        let families = [
-            "anthropic-ratelimit-",
-            "x-ratelimit-",
-            "x-quota-snapshot-",
-            "x-usage-ratelimit-",
-        ];
-        let family = families
-            .into_iter()
-            .find(|family| field.starts_with(family));
-        assert!(page.contains(family.expect("a family")), "{field}");
-    }
     for ending in listed().endings {
         let last = ending.rsplit_once("ary-").map_or(*ending, |(_, part)| part);
         assert!(page.contains(last), "{ending}");
     }
-    for field in [reports::PROCESSING_MS, reports::INVOCATION_LATENCY] {
-        assert!(page.contains(field), "{field}");
-        assert!(listed().fields.contains(&field), "{field}");
+}
+
+/// What a text stands for in which braces hold a choice (`a-{b,c}`).
+fn choices(text: &str) -> Vec<String> {
+    let braces = text
+        .split_once('{')
+        .and_then(|(before, rest)| Some((before, rest.split_once('}')?)));
+    let Some((before, (inside, after))) = braces else {
+        return vec![text.to_ascii_lowercase()];
+    };
+    let texts = inside.split(',').map(|one| format!("{before}{one}{after}"));
+    texts.flat_map(|text| choices(&text)).collect()
+}
+
+/// Of heads, only those fields are kept that the pages name.
+#[test]
+fn the_pages_name_every_header_field_that_is_kept() {
+    let pages = [
+        include_str!("../../docs/providers.md"),
+        include_str!("../../docs/operate/conversations.md"),
+    ];
+    let lines = pages.iter().flat_map(|page| page.lines());
+    let quoted = lines.flat_map(|line| line.split('`').skip(1).step_by(2));
+    let named: BTreeSet<String> = quoted.flat_map(choices).collect();
+    let all = listed();
+    let fields = all.fields.iter().copied();
+    let kept: Vec<_> = fields
+        .chain(all.reduced.iter().map(|(name, _)| *name))
+        .collect();
+    assert!(kept.len() > 40, "{kept:?}");
+    for field in [
+        reports::PROCESSING_MS,
+        reports::INVOCATION_LATENCY,
+        reports::SERVER_TIMING,
+    ] {
+        assert!(kept.contains(&field), "{field}");
     }
-    assert!(listed().fields.contains(&reports::SERVER_TIMING));
+    let unnamed: Vec<_> = kept.iter().filter(|name| !named.contains(**name)).collect();
+    assert!(unnamed.is_empty(), "{unnamed:?}");
+    assert!(!named.contains("authorization"), "nobody's key is kept");
 }
 
 /// Of all exchanges, those that another model has answered.

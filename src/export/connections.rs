@@ -218,6 +218,7 @@ impl ConnectionMetrics {
             | Fact::LedgerDropped(_)
             | Fact::LedgerFailed(_)
             | Fact::ModelNamed(_)
+            | Fact::NotificationEnded { .. }
             | Fact::Quota(_)
             | Fact::RuleUsed(_)
             | Fact::RulesRead { .. }

@@ -10,10 +10,10 @@ use super::web::WebRefusal;
 use crate::record::{
     AgentName, ByteDirection, CorrelationMethod, CostSource, DisplayName, Disposition,
     FollowFailure, HandshakeFailure, IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord,
-    Model, ObserverBudget, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow,
-    RateLimitReason, RefuseReason, RestartReason, RuleResult, RunOutcome, Side, SpanId, StepKind,
-    StepStatus, TimeoutStep, TlsVersion, TokenKind, TraceId, TunnelReason, UnreadReason,
-    UpdateSource, UsageComparison, UsageTotal,
+    Model, NotificationResult, NotificationTarget, ObserverBudget, ObserverFailure, Operation,
+    Outcome, Provider, Quality, QuotaWindow, RateLimitReason, RefuseReason, RestartReason,
+    RuleResult, RunOutcome, Side, SpanId, StepKind, StepStatus, TimeoutStep, TlsVersion, TokenKind,
+    TraceId, TunnelReason, UnreadReason, UpdateSource, UsageComparison, UsageTotal,
 };
 
 /// Lets the label enums of `record` be label values of the metrics library.
@@ -39,6 +39,8 @@ label_values!(
     LeafResult,
     LedgerFailure,
     LedgerRecord,
+    NotificationResult,
+    NotificationTarget,
     ObserverBudget,
     ObserverFailure,
     Operation,
@@ -100,6 +102,11 @@ macro_rules! label_set {
     };
 }
 
+label_set!(ByBudget { budget: String });
+label_set!(ByNotification {
+    target: NotificationTarget,
+    result: NotificationResult
+});
 label_set!(ByProvider { provider: Provider });
 label_set!(ByRepository {
     program: String,

@@ -1,6 +1,6 @@
 //! The set of all metrics: counts every fact, answers every scrape.
 //!
-//! Metrics of calls are in `calls`, of conversations in `cascades`, of quotas in `quotas`, of
+//! Metrics of budgets are in `budgets`, of calls in `calls`, of conversations in `cascades`, of quotas in `quotas`, of
 //! connections and the process in `connections`, of repositories in `repositories`, of rules in `rules`, of the ledger in `ledger`, of spans in `otlp`, of
 //! the exporter itself in `web`, under the names of the GenAI convention in `genai`; the rules of
 //! naming and counting in `series`; the spans that buckets name in `exemplars` and `late`; here is
@@ -15,6 +15,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use super::budgets::BudgetMetrics;
 use super::calls::CallMetrics;
 use super::cascades::CascadeMetrics;
 use super::connections::ConnectionMetrics;
@@ -31,6 +32,7 @@ use super::rules::RuleMetrics;
 use super::series::declare;
 use super::text::{self, Format};
 use super::web::{WebCounts, WebRefusal};
+use crate::budget::Budgets;
 use crate::record::{Fact, Models, Sink, Totals};
 
 /// What is exported.
@@ -58,6 +60,7 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    budgets: BudgetMetrics,
     calls: CallMetrics,
     cascades: CascadeMetrics,
     connections: ConnectionMetrics,
@@ -87,6 +90,7 @@ impl Metrics {
         registry.register_collector(Box::new(ProcessCollector));
         let labels = ModelLabels::declare(&mut registry, Arc::clone(&models));
         Self {
+            budgets: BudgetMetrics::declare(&mut registry),
             calls: CallMetrics::declare(&mut registry, labels.clone(), config),
             cascades: CascadeMetrics::declare(&mut registry, labels.clone()),
             connections: ConnectionMetrics::declare(&mut registry),
@@ -124,6 +128,11 @@ impl Metrics {
         if let Some(repositories) = &self.repositories {
             repositories.resume(totals);
         }
+    }
+
+    /// Shows how much of these budgets is spent. To be called once.
+    pub fn show_budgets(&self, budgets: Arc<Budgets>) {
+        self.budgets.show(budgets);
     }
 
     /// The counters of the span exporter.
@@ -198,6 +207,7 @@ impl Sink for Metrics {
             Fact::LedgerDropped(record) => self.ledger.dropped(*record),
             Fact::LedgerFailed(operation) => self.ledger.failed(*operation),
             Fact::ModelNamed(name) => self.quotas.named(name),
+            Fact::NotificationEnded { target, result } => self.budgets.notified(*target, *result),
             Fact::Quota(quota) => self.quotas.read(quota),
             Fact::RunEnded(run) => {
                 self.cascades.ended(run);

@@ -6,6 +6,7 @@
 //! needs, no traffic is touched, and no label comes from outside a closed set or the bounded set of
 //! models.
 
+mod budgets;
 mod calls;
 mod cascades;
 mod connections;

@@ -23,10 +23,13 @@ mod answers;
 mod file;
 #[doc(hidden)]
 pub mod fuzz;
+mod lookup;
 mod memory;
+mod spent;
 
 pub use answers::archive::{ArchiveError, query_file, session_file, sessions_file};
 pub use answers::callers::{CallerGroup, CallerKind};
+pub use answers::calls::CallDetails;
 pub use answers::cascades::{
     Cascade, CascadeDetails, CascadePage, CascadesQuery, Cursor, InvalidCursor, State,
     SubagentUsage,
@@ -43,7 +46,8 @@ pub use answers::usage::{QualityCounts, Usage};
 pub use file::disk::Config;
 pub use file::grouping::{By, InvalidZone, Period, Zone};
 pub use file::source::Unavailable;
-pub use memory::call::CallRecord;
+pub use file::spent::SpentBy;
+pub use memory::call::{CallId, CallRecord, InvalidCallId};
 pub use memory::conversation::Run;
 pub use memory::models::QuotaReading;
 pub use memory::store::Limits;

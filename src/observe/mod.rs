@@ -107,7 +107,7 @@ pub enum End {
     Closed,
     /// The provider's side broke off: reset, or closed without close_notify.
     ProviderGone,
-    /// Gravimeter is shutting down.
+    /// Gravimeter has closed it: it is shutting down, or a budget lets no further call begin.
     Shutdown,
     /// A limit in time was passed.
     TimedOut(TimeoutStep),

@@ -95,6 +95,11 @@ label! {
         /// What to do: use the CONNECT proxy for HTTPS only: `HTTPS_PROXY`, not `HTTP_PROXY`. Where a
         /// rule is at work, report it with the client.
         BadRequest => "bad_request",
+        /// A budget is used up, and stops calls like those that the connection is for.
+        ///
+        /// What to do: see `gravimeter budget` for which one and until when; `gravimeter budget lift`
+        /// lets calls pass for a while.
+        Budget => "budget",
         /// The destination is not allowed (loopback, link-local or another address that is not
         /// served).
         ///

@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 use super::{
     ByteDirection, Call, CallStarted, CascadeRun, ContentChunks, Correlated, CorrelationMethod,
     Disposition, FollowFailure, Handshake, HandshakeFailure, Host, IpFamily, JoinedIds, LeafResult,
-    LedgerFailure, LedgerRecord, ModelName, ObserverFailure, Provider, Quota, RefuseReason,
-    RestartReason, RuleUse, RunStarted, Session, SessionEnded, Side, StepEnded, SubagentRun,
-    TimeoutStep, TraceContext, TunnelReason, UnreadCall, UpdateSource, UsageComparison, UsageTotal,
+    LedgerFailure, LedgerRecord, ModelName, NotificationResult, NotificationTarget,
+    ObserverFailure, Provider, Quota, RefuseReason, RestartReason, RuleUse, RunStarted, Session,
+    SessionEnded, Side, StepEnded, SubagentRun, TimeoutStep, TraceContext, TunnelReason,
+    UnreadCall, UpdateSource, UsageComparison, UsageTotal,
 };
 
 /// Something that happened. It is reported once, where it happens, and never withdrawn.
@@ -85,6 +86,13 @@ pub enum Fact {
     LedgerFailed(LedgerFailure),
     /// What people call a model.
     ModelNamed(ModelName),
+    /// People were notified, or could not be.
+    NotificationEnded {
+        /// Where.
+        target: NotificationTarget,
+        /// How it ended.
+        result: NotificationResult,
+    },
     /// The observer lost figures.
     ObserverFailed(ObserverFailure),
     /// What is left of a quota.

@@ -18,6 +18,7 @@ mod ledger;
 mod modality;
 mod model;
 mod models;
+mod notification;
 mod printable;
 mod quota;
 mod reported;
@@ -27,11 +28,13 @@ mod rules;
 mod sample;
 mod session;
 mod sink;
+mod subject;
 mod tokens;
 mod totals;
 mod trace;
 mod turn;
 mod unread;
+mod wildcard;
 
 pub use call::{
     Call, CallStarted, ContentChunks, Operation, Outcome, Provider, RateLimit, RateLimitReason,
@@ -56,6 +59,7 @@ pub use ledger::{LedgerFailure, LedgerRecord};
 pub use modality::{Modality, ModalitySplits, PerModality, SplitSum};
 pub use model::Model;
 pub use models::{Models, Named};
+pub use notification::{NotificationResult, NotificationTarget};
 pub use printable::printable;
 pub use quota::{DisplayName, ModelName, Quota, QuotaWindow};
 pub use reported::{CostSource, ProviderTime, Reported, ServerTools, ServiceTier, Speed};
@@ -64,11 +68,14 @@ pub use rules::{AppliedRules, RuleName, RuleResult, RuleUse};
 #[cfg(test)]
 pub(crate) use sample::sample_call;
 pub use session::{
-    Caller, ConnectionCaller, MAX_NAME_BYTES, ProgramName, Session, SessionEnded, SessionId,
+    Caller, ConnectionCaller, MAX_NAME_BYTES, MadeCall, ProgramName, Session, SessionEnded,
+    SessionId,
 };
 pub use sink::{FanOut, Record, Sink};
+pub use subject::{Subject, SubjectTotals};
 pub use tokens::{PerKind, Quality, TokenKind, TokenUsage, UsageTotal};
 pub use totals::{CallGroup, CallerTotals, ModalityGroup, Substitution, Totals};
 pub use trace::{ConnectionSetup, Phase, Sampling, SpanId, TraceContext, TraceId, TraceParent};
 pub use turn::{AgentName, Turn, TurnEnd, TurnStep};
 pub use unread::{PathShape, UnreadCall, UnreadReason};
+pub use wildcard::matches_wildcard;

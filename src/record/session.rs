@@ -4,13 +4,13 @@
 //! of a program, and credentials in the address of a repository, have no place here.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
 use super::printable::steers_lines;
-use super::{BranchName, Id, Repository, RepositoryName};
+use super::{BranchName, Call, Id, Model, Repository, RepositoryName};
 
 /// Declares a bounded, printable name: a newtype for each thing that has one.
 macro_rules! name {
@@ -196,8 +196,33 @@ impl Caller {
 pub struct ConnectionCaller {
     /// What is known from the beginning.
     given: Caller,
+    shared: Arc<Shared>,
+}
+
+/// What all who know of the connection share.
+#[derive(Debug, Default)]
+struct Shared {
     /// The program that has opened the connection, once it is found.
-    found: Arc<OnceLock<Caller>>,
+    found: OnceLock<Caller>,
+    /// Guards the calls that were made on the connection: locked for one of them at a time.
+    made: Mutex<Made>,
+}
+
+#[derive(Debug, Default)]
+struct Made {
+    /// How many calls have ended.
+    count: u64,
+    /// The different ones among them, the newest last.
+    calls: Vec<MadeCall>,
+}
+
+/// What a connection has shown of a call that was made on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeCall {
+    /// The requested model as it stands on the wire.
+    pub model: Model,
+    /// The subagent that has made it.
+    pub subagent: Option<Id>,
 }
 
 impl ConnectionCaller {
@@ -206,27 +231,27 @@ impl ConnectionCaller {
     pub fn new(given: Caller) -> Self {
         Self {
             given,
-            found: Arc::default(),
+            shared: Arc::default(),
         }
     }
 
     /// The program that has opened the connection is found, and the repository that it works in. To
     /// be said once.
     pub fn set(&self, found: Caller) {
-        let _ = self.found.set(found);
+        let _ = self.shared.found.set(found);
     }
 
     /// The program that has opened the connection, as far as it is known by now.
     #[must_use]
     pub fn program(&self) -> Option<&ProgramName> {
-        self.found.get()?.program.as_ref()
+        self.shared.found.get()?.program.as_ref()
     }
 
     /// Everything that is known by now.
     #[must_use]
     pub fn now(&self) -> Caller {
         let mut caller = self.given.clone();
-        let Some(found) = self.found.get() else {
+        let Some(found) = self.shared.found.get() else {
             return caller;
         };
         if found.program.is_some() {
@@ -238,7 +263,47 @@ impl ConnectionCaller {
         }
         caller
     }
+
+    /// A call has ended on the connection.
+    pub fn note_call(&self, call: &Call) {
+        let made = MadeCall {
+            model: call.model.clone(),
+            subagent: call.ids.subagent.clone(),
+        };
+        let mut known = self.made();
+        known.count += 1;
+        if known.calls.contains(&made) {
+            return;
+        }
+        if known.calls.len() >= MAX_MADE_CALLS {
+            known.calls.remove(0);
+        }
+        known.calls.push(made);
+    }
+
+    /// How many calls have ended on the connection.
+    #[must_use]
+    pub fn call_count(&self) -> u64 {
+        self.made().count
+    }
+
+    /// The different calls that have ended on the connection: the newest 16 of them.
+    #[must_use]
+    pub fn made_calls(&self) -> Vec<MadeCall> {
+        self.made().calls.clone()
+    }
+
+    fn made(&self) -> std::sync::MutexGuard<'_, Made> {
+        self.shared
+            .made
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+/// Models and subagents whose calls go over one connection: a handful, as a connection belongs to one
+/// program.
+const MAX_MADE_CALLS: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -35,11 +35,13 @@ impl Relay {
         shutdown: &Shutdown,
     ) {
         let _opened = Opened::new(&*self.record, Disposition::Intercepted);
+        let brake = self.brake(&intercepted.host, &intercepted.caller);
         let connection = connection(intercepted, alpn_of(&provider));
         let end = pass::pass(
             &mut agent,
             &mut provider,
             Some(self.observers.open(connection)),
+            brake,
             &self.terms(shutdown),
         )
         .await;
@@ -147,6 +149,7 @@ impl Relay {
             terms: self.terms(shutdown),
             request_head: self.config.timeouts.request_head,
             rules: self.rules.clone(),
+            budgets: self.budgets.clone(),
             caller,
             record: Arc::clone(&self.record),
         }

@@ -8,6 +8,7 @@
 //! changes it.
 
 pub mod base_url;
+mod brake;
 mod carry;
 mod config;
 mod diagnostics;
@@ -39,6 +40,7 @@ use tokio_rustls::server;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, debug, field, info_span};
 
+use crate::budget::Budgets;
 use crate::capture::{Accepted, Destination, LoopGuard};
 use crate::observe::OpenObserver;
 use crate::record::diagnostics::{SERVER_ADDRESS, TUNNEL_WHY, disposed, refused};
@@ -84,6 +86,8 @@ pub(crate) struct Relay {
     pub(crate) leaves: Arc<Leaves>,
     /// Which clients do not trust these certificates.
     pub(crate) rejections: Rejections,
+    /// Stop calls when they are used up; `None` where there are none.
+    pub(crate) budgets: Option<Arc<Budgets>>,
     /// The rules by which requests are changed.
     pub(crate) rules: watch::Receiver<Arc<Rules>>,
     /// Opens the observers of the plaintext.
@@ -148,7 +152,7 @@ impl Relay {
             mut tcp,
             prefix,
             destination,
-            peer,
+            mut peer,
         } = accepted;
         let port = destination.port();
         let (opening, kept) = self
@@ -159,7 +163,7 @@ impl Relay {
         let route = route(opening, &self.config.intercept);
         let route = self.around_untrusting(route, address);
         let caller = peer.caller().clone();
-        match self.around_other_programs(route, peer).await {
+        match self.around_other_programs(route, &mut peer).await {
             Route::Intercept { host, alpn, client } => {
                 let client = Client {
                     address,
@@ -167,19 +171,22 @@ impl Relay {
                 };
                 Span::current().record("host", field::display(&host));
                 connection_span.record(SERVER_ADDRESS, field::display(&host));
-                let (connect, upstream, leaf) =
-                    match self.provider(&destination, &host, &alpn).await {
-                        Ok(ready) => ready,
-                        Err(refusal) => {
-                            // The agent's TLS library shows the reason; whether it still reads is
-                            // its own affair.
-                            let _ = tcp.try_write(&handshake::refusal_alert(refusal.alert()));
-                            hang_up::hang_up(&tcp, hang_up::AGENT)
-                                .instrument(diagnostics::hang_up())
-                                .await;
-                            return Err(refusal);
-                        }
-                    };
+                let ready = match self.stop_of(&host, &mut peer).await {
+                    Some(stop) => Err(Refusal::Budget(stop)),
+                    None => self.provider(&destination, &host, &alpn).await,
+                };
+                let (connect, upstream, leaf) = match ready {
+                    Ok(ready) => ready,
+                    Err(refusal) => {
+                        // The agent's TLS library shows the reason; whether it still reads is
+                        // its own affair.
+                        let _ = tcp.try_write(&handshake::refusal_alert(refusal.alert()));
+                        hang_up::hang_up(&tcp, hang_up::AGENT)
+                            .instrument(diagnostics::hang_up())
+                            .await;
+                        return Err(refusal);
+                    }
+                };
                 let verified = phase(upstream.handshake());
                 let greeted = self.greet(ReadAhead::new(kept, tcp), leaf).await;
                 let (agent, greeted) = greeted.inspect_err(|refusal| {

@@ -11,7 +11,7 @@ impl Relay {
     /// Where only certain programs are asked for, tunnels the connections of all others, and those
     /// of which the program cannot be found. Only then does a connection wait for that, at most for
     /// [`SEARCH_LIMIT`].
-    pub(super) async fn around_other_programs(&self, route: Route, mut peer: PeerSearch) -> Route {
+    pub(super) async fn around_other_programs(&self, route: Route, peer: &mut PeerSearch) -> Route {
         let host = match route {
             Route::Intercept { ref host, .. } if !self.config.programs.is_empty() => host.clone(),
             route => return route,
@@ -33,4 +33,4 @@ impl Relay {
 
 /// The search begins when the connection is accepted and takes some milliseconds: this long it takes
 /// on a machine that has no time for it.
-const SEARCH_LIMIT: Duration = Duration::from_secs(1);
+pub(super) const SEARCH_LIMIT: Duration = Duration::from_secs(1);

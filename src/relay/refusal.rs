@@ -4,6 +4,7 @@
 use tracing::{debug, warn};
 
 use super::dial::DialError;
+use crate::budget::Stop;
 use crate::record::{Fact, HandshakeFailure, Label as _, Record, RefuseReason, Side, TimeoutStep};
 use crate::tls::hello::HelloError;
 use crate::tls::leaf::LeafError;
@@ -12,6 +13,8 @@ use crate::tls::leaf::LeafError;
 pub(super) enum Refusal {
     #[error("the TLS handshake with the agent failed ({0}); does the agent trust the CA?")]
     AgentHandshake(HandshakeFailure),
+    #[error("{0}")]
+    Budget(Stop),
     #[error(transparent)]
     Dial(#[from] DialError),
     #[error(transparent)]
@@ -38,7 +41,8 @@ impl Refusal {
         let reason = self.reason();
         record.record(Fact::ConnectionRefused(reason));
         match reason {
-            RefuseReason::AgentGone | RefuseReason::Shutdown => {
+            // A budget says once that it stops calls, however often agents try.
+            RefuseReason::AgentGone | RefuseReason::Budget | RefuseReason::Shutdown => {
                 debug!(%reason, error = %self, "gave up a connection")
             }
             _ => warn!(%reason, error = %self, "refused a connection"),
@@ -51,7 +55,7 @@ impl Refusal {
             Self::Timeout(_) => HandshakeFailure::Timeout,
             Self::UpstreamHandshake(reason) => *reason,
             // `access_denied` is its alert, and a loop is what it stands for.
-            Self::Dial(DialError::Forbidden(_)) => HandshakeFailure::OwnCa,
+            Self::Budget(_) | Self::Dial(DialError::Forbidden(_)) => HandshakeFailure::OwnCa,
             Self::AgentHandshake(_)
             | Self::Dial(_)
             | Self::Hello(_)
@@ -69,6 +73,7 @@ impl Refusal {
     pub(super) fn reason(&self) -> RefuseReason {
         match self {
             Self::AgentHandshake(_) | Self::Leaf(_) => RefuseReason::AgentHandshake,
+            Self::Budget(_) => RefuseReason::Budget,
             Self::Dial(DialError::Forbidden(reason)) => *reason,
             Self::Dial(DialError::Resolve(_) | DialError::Unreachable(_)) => {
                 RefuseReason::UpstreamConnect

@@ -12,5 +12,5 @@ where
     A: AsyncRead + AsyncWrite + Unpin,
     P: AsyncRead + AsyncWrite + Unpin,
 {
-    pass(agent, provider, None, terms).await
+    pass(agent, provider, None, None, terms).await
 }

@@ -13,7 +13,7 @@ use crate::observe::memory::Memory;
 
 /// Why a body has no text that a rule could change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub(crate) enum Unreadable {
     /// It is not text in a coding that is read.
     Coded,
     /// It has more than so many bytes when it is decompressed.
@@ -21,7 +21,7 @@ pub(super) enum Unreadable {
 }
 
 /// The text of a body, of at most so many bytes.
-pub(super) fn decode(headers: &HeaderMap, body: &[u8], limit: usize) -> Result<String, Unreadable> {
+pub(crate) fn decode(headers: &HeaderMap, body: &[u8], limit: usize) -> Result<String, Unreadable> {
     let mut decoder =
         Decoder::new(&codings(headers), &Memory::default()).map_err(|_| Unreadable::Coded)?;
     let mut plain = Vec::new();

@@ -44,6 +44,7 @@ use action::Action;
 use conditions::Conditions;
 
 pub use check::{foreign_hosts, unknown_models};
+pub(crate) use coding::decode;
 pub use plan::{BodyPlan, Decision, HeadPlan, Outcome, Plan};
 pub use read::{Flaw, KEY, Source, read};
 

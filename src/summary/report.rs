@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
+use crate::budget::BudgetStatus;
 use crate::record::{
     Cost, Host, Label, Model, Outcome, PerKind, Provider, Quota, QuotaWindow, RefuseReason,
     RunOutcome, TokenKind, TunnelReason, UnreadReason,
@@ -75,6 +76,8 @@ pub struct Circumstances {
     pub already_running: Option<u32>,
     /// Whether the calls are in the ledger.
     pub ledger: Recorded,
+    /// How the budgets stand at its end.
+    pub budgets: Vec<BudgetStatus>,
     /// The log of the run.
     pub log: PathBuf,
     /// The home of the user, which people read as `~`.

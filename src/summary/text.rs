@@ -4,6 +4,7 @@
 use std::time::SystemTime;
 
 use super::report::{Circumstances, Limit, ModelFigures, Recorded, Report, Tunnelled};
+use crate::budget::{BudgetStatus, State};
 use crate::record::{Label as _, RefuseReason, TokenKind, TunnelReason, printable};
 use crate::term::figures::{dollars, duration, grouped, percent, percent_left};
 use crate::term::grid::{Column, Grid};
@@ -64,6 +65,13 @@ fn entries(report: &Report, now: SystemTime) -> Vec<(&'static str, String)> {
     let plans = report.limits.iter().filter(|limit| !limit.window.is_rate());
     entries.extend(plans.map(|limit| ("limit", left(limit, now))));
     entries.extend(unseen(report).into_iter().map(|words| ("not seen", words)));
+    entries.extend(
+        report
+            .circumstances
+            .budgets
+            .iter()
+            .map(|status| ("budget", budget(status))),
+    );
     entries.push(("scope", scope(&report.circumstances)));
     entries.push(("details", details(&report.circumstances)));
     entries
@@ -172,6 +180,29 @@ fn left(limit: &Limit, now: SystemTime) -> String {
     words
 }
 
+/// What is spent of a budget: of the group that has spent most, where it has several.
+fn budget(status: &BudgetStatus) -> String {
+    let BudgetStatus {
+        name,
+        limit,
+        per,
+        state,
+        used,
+        used_ratio,
+        is_lower_bound,
+        until,
+        ..
+    } = status;
+    let at_least = if *is_lower_bound { "at least " } else { "" };
+    let spent = percent_left(*used_ratio);
+    let words = format!("{name}: {at_least}{used} of {limit} a {per} spent ({spent})");
+    match (state, until) {
+        (State::Ok, _) => words,
+        (State::Stopped, Some(until)) => format!("{words}, stopped until {until}"),
+        (state, _) => format!("{words}, {state}"),
+    }
+}
+
 /// What the figures lack, the gravest first.
 fn unseen(report: &Report) -> Vec<String> {
     let unseen = &report.unseen;
@@ -213,6 +244,11 @@ fn unseen(report: &Report) -> Vec<String> {
             plural(unseen.lost, "call")
         ));
     }
+    let stopped = unseen.refused.get(&RefuseReason::Budget).copied();
+    found.extend(stopped.map(|count| {
+        let count = plural(count, "connection");
+        format!("{count} refused, as a budget is used up: `gravimeter budget`")
+    }));
     let refused: u64 = unseen
         .refused
         .iter()
@@ -297,9 +333,10 @@ fn nothing_seen(report: &Report) -> String {
     format!("{}\n", printable(&line))
 }
 
-/// Connections that were refused without losing anything of a run.
-const WITHOUT_LOSS: [RefuseReason; 3] = [
+/// Connections that were refused without losing anything of a run, or that are named by themselves.
+const WITHOUT_LOSS: [RefuseReason; 4] = [
     RefuseReason::AgentGone,
+    RefuseReason::Budget,
     RefuseReason::Loop,
     RefuseReason::Shutdown,
 ];

@@ -175,6 +175,13 @@ fn keys_sort_filter_and_move() {
         "it clears the filter"
     );
     assert_eq!(first(&state).as_deref(), Some("Opus"));
+    press(&mut state, "/opus\n");
+    assert_eq!(
+        first(&state).as_deref(),
+        Some("Opus"),
+        "nor has what it lets through"
+    );
+    press(&mut state, "\u{1b}");
 
     press(&mut state, "3sss");
     assert!(screen(&state, 80, 24)[4].ends_with("longest first"));

@@ -41,17 +41,22 @@ pub(super) async fn cascade(
 /// character.
 #[must_use]
 pub(crate) fn path_of(id: &Id) -> String {
-    let mut path = String::from("/v1/cascades/");
+    format!("/v1/cascades/{}", encoded(id))
+}
+
+/// An id as a segment of a URL path.
+pub(super) fn encoded(id: &Id) -> String {
+    let mut segment = String::new();
     for byte in id.as_str().bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
-                path.push(char::from(byte))
+                segment.push(char::from(byte))
             }
             // A dot too: a segment of dots alone would change the path.
-            byte => path.push_str(&format!("%{byte:02X}")),
+            byte => segment.push_str(&format!("%{byte:02X}")),
         }
     }
-    path
+    segment
 }
 
 /// What is wrong with the request.

@@ -1,7 +1,7 @@
 //! `/live`: the sections of the page as Server-Sent Events, each when it has changed.
 //!
 //! The first event of a connection has the program's version, so that a page that is older reloads
-//! itself.
+//! itself. Something comes every second: a page that gets nothing knows that the program is gone.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -14,20 +14,23 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
+use jiff::Timestamp;
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::Web;
 use super::body::ResponseSlot;
 use super::error::ApiError;
-use super::page;
+use super::page::{Reader, RecentDays, sections};
 use super::peer::Peer;
 
 pub(super) async fn feed(
     State(web): State<Arc<Web>>,
     Extension(Stopping(stopping)): Extension<Stopping>,
     Extension(peer): Extension<Arc<Peer>>,
+    reader: Reader,
 ) -> Result<Response, ApiError> {
     let Some(slot) = web.pages.try_enter(&peer) else {
         let message = "as many pages are open as are served: close one";
@@ -42,6 +45,8 @@ pub(super) async fn feed(
     let feed = Feed {
         web,
         stopping,
+        reader,
+        recent: None,
         turns,
         sent: HashMap::new(),
         knows_version: false,
@@ -59,6 +64,9 @@ pub(super) struct Stopping(pub(super) CancellationToken);
 struct Feed {
     web: Arc<Web>,
     stopping: CancellationToken,
+    reader: Reader,
+    /// What was read of the ledger's file last.
+    recent: Option<RecentDays>,
     turns: Interval,
     /// The sections as the page has them.
     sent: HashMap<&'static str, String>,
@@ -84,19 +92,35 @@ impl Feed {
         }
         let stopping = self.stopping.clone();
         stopping.run_until_cancelled(self.turns.tick()).await?;
-        let changed = self.changed();
-        // A comment shows both sides that the connection is alive.
+        let changed = self.changed().await;
         let event = match serde_json::to_string(&changed) {
             Ok(json) if !changed.is_empty() => Event::default().event("sections").data(json),
-            _ => Event::default().comment("nothing new"),
+            _ => Event::default().event("alive").data("nothing new"),
         };
         Some((Ok(event), self))
     }
 
     /// The sections that differ from what the page has.
-    fn changed(&mut self) -> Vec<ChangedSection> {
+    async fn changed(&mut self) -> Vec<ChangedSection> {
+        let (web, reader, recent) = (
+            Arc::clone(&self.web),
+            self.reader.clone(),
+            self.recent.take(),
+        );
+        // The ledger's file is read, which must not block the traffic's worker threads.
+        let rendered = spawn_blocking(move || {
+            let now = Timestamp::now();
+            let recent = recent.filter(|recent| !recent.is_stale(&reader, now));
+            let recent = recent.unwrap_or_else(|| RecentDays::read(&web.ledger, &reader, now));
+            let sections = sections(&web, &reader, &recent, now).unwrap_or_default();
+            (sections, recent)
+        });
+        let Ok((sections, recent)) = rendered.await else {
+            return Vec::new();
+        };
+        self.recent = Some(recent);
         let mut changed = Vec::new();
-        for (id, html) in page::sections(&self.web).unwrap_or_default() {
+        for (id, html) in sections {
             if self.sent.get(id) != Some(&html) {
                 self.sent.insert(id, html.clone());
                 changed.push(ChangedSection { id, html });

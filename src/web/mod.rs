@@ -1,4 +1,4 @@
-//! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/cascades`, `/v1/sessions`, `/v1/quotas`,
+//! HTTP on loopback: `/metrics`, `/v1/usage`, `/v1/budgets`, `/v1/cascades`, `/v1/sessions`, `/v1/quotas`,
 //! `/v1/live`, health and a live page for people.
 //!
 //! Requests come from a listener that the caller owns; answers are made from the metrics, the
@@ -8,6 +8,8 @@
 pub(crate) mod access;
 mod answer_slot;
 mod body;
+mod budgets;
+mod calls;
 mod cascades;
 mod connection;
 mod error;
@@ -42,6 +44,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::Budgets;
 use crate::export::Metrics;
 use crate::launch::ConnectionGuide;
 use crate::ledger::Ledger;
@@ -183,6 +186,8 @@ pub struct Web {
     live: Arc<Live>,
     /// How programs are led to the CONNECT proxy; not set where there is none.
     guide: OnceLock<ConnectionGuide>,
+    /// How much of each budget is spent; not set where there are none.
+    budgets: OnceLock<Arc<Budgets>>,
     connections: Arc<SlotLimiter>,
     scrapes: Arc<SlotLimiter>,
     pages: Arc<SlotLimiter>,
@@ -213,6 +218,7 @@ impl Web {
             access,
             live,
             guide: OnceLock::new(),
+            budgets: OnceLock::new(),
             connections,
             scrapes,
             pages,
@@ -227,6 +233,12 @@ impl Web {
         let _ = self.guide.set(guide);
     }
 
+    /// Shows how much of these budgets is spent. To be called once, before [`Web::serve`].
+    pub(crate) fn show_budgets(&self, budgets: Arc<Budgets>) {
+        // Others would be the same.
+        let _ = self.budgets.set(budgets);
+    }
+
     /// All routes behind the guard; `port` is the one listened on. Endless answers end at
     /// `stopping`.
     fn router(self: &Arc<Self>, port: Option<u16>, stopping: CancellationToken) -> Router {
@@ -235,7 +247,11 @@ impl Web {
             middleware::from_fn_with_state(Arc::clone(self), answer_slot::limit_answers);
         Router::new()
             .route("/", get(page::page))
+            .route("/calls/{id}", get(page::call))
+            .route("/conversations/{id}", get(page::conversation))
             .route("/icon.svg", get(page::icon))
+            .route("/v1/budgets", get(budgets::budgets))
+            .route("/v1/calls/{id}", get(calls::call))
             .route("/v1/cascades", get(cascades::cascades))
             .route("/v1/cascades/{id}", get(cascades::cascade))
             .route("/v1/live", get(live::live))

@@ -27,13 +27,9 @@ static DESCRIPTION: LazyLock<String> =
 /// where the machine knows it, so that no pattern could say which are.
 fn with_zones(description: &str) -> Option<String> {
     let mut description: Value = serde_json::from_str(description).ok()?;
-    let parameters = description
-        .pointer_mut("/paths/~1v1~1usage/get/parameters")?
+    let forms = description
+        .pointer_mut("/components/schemas/TimeZone/anyOf")?
         .as_array_mut()?;
-    let zone = parameters
-        .iter_mut()
-        .find(|parameter| parameter["name"] == "tz")?;
-    let forms = zone.pointer_mut("/schema/anyOf")?.as_array_mut()?;
     let names = forms.iter_mut().find_map(|form| form.get_mut("enum"))?;
     *names = jiff::tz::db()
         .available()

@@ -214,6 +214,7 @@ fn relay(
         upstream: Arc::new(upstream),
         leaves: Arc::new(Leaves::new(Arc::clone(&authority)).expect("a key")),
         original_dst: Arc::new(KernelOriginalDst),
+        budgets: None,
         observers,
         rules: tokio::sync::watch::channel(Arc::default()).1,
         record,

@@ -14,6 +14,7 @@
 
 mod access;
 mod agreement;
+mod budgets;
 mod cascades;
 mod cli;
 mod coding_agents;

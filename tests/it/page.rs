@@ -7,11 +7,14 @@ use std::process::Stdio;
 
 use gravimeter::demo::agent::{AgentOptions, converse};
 use gravimeter::demo::provider::ProviderOptions;
-use serde_json::Value;
+use rustix::process::Signal;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::kit::soon;
+use crate::kit::agent::{Agent, knock};
+use crate::kit::binary::Binary;
+use crate::kit::{read_all, soon};
 use crate::skip;
 use crate::whole::Whole;
 
@@ -62,6 +65,18 @@ impl Browser {
             .expect("an answer");
         serde_json::from_str(&answer).expect("JSON")
     }
+}
+
+/// The page of a program that is gone says so, and looks like it.
+fn looks_dead(lost: &Value) {
+    let says = lost["says"].as_str().expect("text");
+    assert!(
+        says.starts_with("Gravimeter is out of reach since ") && says.contains(" CET."),
+        "{says}"
+    );
+    assert_eq!(lost["title"], "(out of reach) Gravimeter");
+    assert_eq!(lost["ready"], false, "nobody knows whether it is ready");
+    assert_eq!(lost["coloured"], json!([]), "nothing stays green");
 }
 
 async fn gravimeter(web: SocketAddr) -> Whole {
@@ -170,6 +185,7 @@ async fn a_browser_shows_what_the_api_answers_and_survives_a_restart() {
     first.stop().await;
     let lost = browser.ask("lost").await;
     assert_eq!(lost["cards"], before["cards"], "the last figures stay");
+    looks_dead(&lost);
 
     let second = gravimeter(web).await;
     some_calls(&second, 3).await;
@@ -181,9 +197,10 @@ async fn a_browser_shows_what_the_api_answers_and_survives_a_restart() {
         .iter()
         .filter_map(Value::as_str)
         .collect();
-    assert_eq!(focused[..2], ["Pause", "Models"], "{focused:?}");
+    assert_eq!(focused[0], "Pause", "{focused:?}");
+    assert!(focused.contains(&"Models"), "{focused:?}");
     let faults = browser.ask("faults").await;
-    assert_eq!(faults["outside"], serde_json::json!([]));
+    assert_eq!(faults["outside"], json!([]));
     let wrong = faults["wrong"]
         .as_array()
         .expect("messages")
@@ -202,7 +219,7 @@ async fn an_empty_page_shows_what_to_copy_at_every_width() {
         return gravimeter.stop().await;
     };
     let shown = browser.ask("invitation").await;
-    assert_eq!(shown["too_wide"], serde_json::json!([]), "{shown}");
+    assert_eq!(shown["too_wide"], json!([]), "{shown}");
     let commands = shown["commands"].as_array().expect("commands");
     let commands: Vec<_> = commands.iter().filter_map(Value::as_str).collect();
     assert_eq!(
@@ -227,4 +244,142 @@ async fn an_empty_page_shows_what_to_copy_at_every_width() {
         );
     }
     gravimeter.stop().await;
+}
+
+/// One call of each of forty models with long names.
+async fn many_models(gravimeter: &Whole) {
+    let root = std::fs::read_to_string(gravimeter.state.path().join("ca/ca.pem"));
+    let agent = Agent::new(&root.expect("a CA"), &["http/1.1"]);
+    let target = format!("{PUBLIC_API}:443");
+    for number in 0..40 {
+        let tcp = knock(gravimeter.connect(), &target).await;
+        let tcp = tcp.expect("a way to the provider");
+        let mut session = agent.handshake(tcp, PUBLIC_API).await.expect("trust");
+        let name = format!("publisher-of-models-{number}-a-model-with-a-long-name-preview-2026-11");
+        let body =
+            json!({"contents": [{"parts": [{"text": format!("call {number}")}]}]}).to_string();
+        let request = format!(
+            "POST /v1beta/models/{name}:streamGenerateContent?alt=sse HTTP/1.1\r\nHost: {PUBLIC_API}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        session
+            .write_all(request.as_bytes())
+            .await
+            .expect("a request");
+        read_all(&mut session).await;
+    }
+}
+
+const PUBLIC_API: &str = "generativelanguage.googleapis.com";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_models_with_long_names_hide_no_number_and_have_marks_of_their_own() {
+    let gravimeter = gravimeter(crate::whole::any_port()).await;
+    let Some(mut browser) = Browser::open(gravimeter.exporter()) else {
+        return gravimeter.stop().await;
+    };
+    some_calls(&gravimeter, 4).await;
+    many_models(&gravimeter).await;
+    let shown = browser.ask("figures").await;
+    assert!(
+        shown["models"].as_object().expect("rows").len() >= 40,
+        "{shown}"
+    );
+    let sight = browser.ask("sight").await;
+    for (width, seen) in sight.as_object().expect("widths") {
+        assert_eq!(seen["out"], json!([]), "out of sight at {width}");
+        let is_wide = ["1920", "2560"].contains(&width.as_str());
+        assert_eq!(seen["columns"], if is_wide { 2 } else { 1 }, "{width}");
+        if is_wide {
+            assert_eq!(seen["below"], json!([]), "below the window at {width}");
+        }
+    }
+    let marks = browser.ask("marks").await;
+    let marks = marks.as_object().expect("models");
+    assert!(marks.len() >= 40);
+    for (model, classes) in marks {
+        assert_eq!(
+            classes.as_array().map(Vec::len),
+            Some(1),
+            "{model}: {classes}"
+        );
+    }
+    assert_eq!(browser.ask("violations").await, json!([]));
+    gravimeter.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_chart_says_its_values_to_a_mouse_and_to_a_keyboard() {
+    let gravimeter = gravimeter(crate::whole::any_port()).await;
+    let Some(mut browser) = Browser::open(gravimeter.exporter()) else {
+        return gravimeter.stop().await;
+    };
+    some_calls(&gravimeter, 5).await;
+    let said = browser.ask("moments").await;
+    let [hint, mouse, first, second] =
+        ["hint", "mouse", "first", "second"].map(|name| said[name].as_str().expect("text"));
+    assert!(hint.starts_with("Point at the chart"), "{said}");
+    let names = said["legend"].as_array().expect("names");
+    assert!(!names.is_empty());
+    for reading in [mouse, first, second] {
+        assert!(
+            reading.contains(" CET: ") && reading.contains(" tokens per second ("),
+            "{said}"
+        );
+        for name in names.iter().filter_map(Value::as_str) {
+            assert!(reading.contains(name), "{said}");
+        }
+    }
+    assert_eq!(said["spoken"], second, "{said}");
+    let titles = browser.ask("titles").await;
+    assert!(titles.to_string().contains("Ended (CET)"), "{titles}");
+    gravimeter.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_lead_to_pages_for_people() {
+    let gravimeter = gravimeter(crate::whole::any_port()).await;
+    let Some(mut browser) = Browser::open(gravimeter.exporter()) else {
+        return gravimeter.stop().await;
+    };
+    some_calls(&gravimeter, 6).await;
+    browser.ask("figures").await;
+    let pages = browser.ask("pages").await;
+    for (kind, api) in [("call", "/v1/calls/"), ("conversation", "/v1/cascades/")] {
+        let page = &pages[kind];
+        let [name, title, path] =
+            ["name", "title", "json"].map(|field| page[field].as_str().expect("text"));
+        assert!(title.starts_with(name), "{page}");
+        assert!(path.starts_with(api), "{page}");
+        let answer: Value = serde_json::from_str(&gravimeter.get(path).await).expect("JSON");
+        assert!(answer["id"].is_string(), "{answer}");
+        assert_eq!(
+            (&page["out"], &page["wrong"]),
+            (&json!([]), &json!([])),
+            "{page}"
+        );
+    }
+    gravimeter.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_hangs_is_gone_to_the_page_until_it_goes_on() {
+    let program = Binary::start(&[]).await;
+    let Some(mut browser) = Browser::open(program.web) else {
+        return program.stop().await;
+    };
+    assert_eq!(browser.ask("violations").await, json!([]), "an empty page");
+    browser.ask("figures").await;
+    // Its connections stay open.
+    program.signal(Signal::STOP);
+    looks_dead(&browser.ask("lost").await);
+    assert_eq!(
+        browser.ask("violations").await,
+        json!([]),
+        "a page of what is gone"
+    );
+    program.signal(Signal::CONT);
+    browser.ask("figures").await;
+    program.stop().await;
 }

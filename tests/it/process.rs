@@ -69,18 +69,23 @@ async fn an_occupied_port_is_told_with_its_key_and_exit_code_1() {
 /// A port that is taken does not matter to a process that has no use for it.
 #[tokio::test]
 async fn without_a_redirect_nothing_listens_for_redirected_connections() {
-    let upstream = Upstream::start().await;
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("bound").to_string();
-    let binary = Binary::start(&upstream.flags(&["--capture.listen", &address])).await;
-    let log = binary.log();
-    let said = log.lines().find(|line| line.contains("\"listening\""));
-    let said = said.expect("where it listens");
-    assert!(
-        said.contains("\"connect\":") && !said.contains("\"redirect\":"),
-        "{said}"
-    );
-    binary.stop().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = ["capture.listen", "capture.connect_listen"];
+    let taken = taken.map(|door| (door, TcpListener::bind("127.0.0.1:0").expect("a port")));
+    let mut command = Command::new(PROGRAM);
+    command.args(["serve", "--web.listen", "127.0.0.1:0", "--state.dir"]);
+    command.arg(folder.path().join("state"));
+    // The listeners for redirected connections are bound before the proxy.
+    for (door, listener) in &taken {
+        let address = listener.local_addr().expect("bound").to_string();
+        command.arg(format!("--{door}")).arg(address);
+    }
+    command.args(["--capture.redirect", "off"]);
+    let output = soon(command.kill_on_drop(true).output()).await;
+    let output = output.expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("capture.connect_listen"), "{said}");
 }
 
 #[tokio::test]

@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms by rank, as the table in `src/lib.rs` has them.
-const RANKS: [(&str, u8); 21] = [
+const RANKS: [(&str, u8); 23] = [
     ("record", 0),
     ("demo", 1),
+    ("budget", 1),
     ("git", 1),
     ("pricing", 1),
     ("term", 1),
@@ -21,6 +22,7 @@ const RANKS: [(&str, u8); 21] = [
     ("export", 4),
     ("ledger", 4),
     ("launch", 4),
+    ("notify", 4),
     ("rules", 4),
     ("summary", 4),
     ("relay", 5),

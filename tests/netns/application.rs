@@ -23,13 +23,7 @@ pub(crate) fn its_language_server_is_followed_from_inside() {
             write_application();
             let exporter = format!("{HOME}/exporter");
             let words = format!("--scope namespace --web.socket {exporter} -- {HOME}/antigravity");
-            let run = as_user(OPERATOR)
-                .args(["bash", "-c", &line(&words)])
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .expect("the program runs");
+            let run = start(&line(&words));
             wait_for("the last turn", || turns(&exporter) == USERS * MESSAGES);
             end(run);
             nothing_is_left();
@@ -55,32 +49,38 @@ pub(crate) fn a_service_follows_its_language_server_from_inside() {
                 "mkdir -p {folder} && chmod -R a+rX {HOME}/.config"
             ));
             std::fs::write(format!("{folder}/gravimeter.toml"), settings).expect("written");
-            let mut service = as_user(OPERATOR)
-                .args(["bash", "-c", &format!("HOME={HOME} exec {PROGRAM} serve")])
+            let mut service = as_user(OPERATOR);
+            service.args(["bash", "-c", &format!("HOME={HOME} exec {PROGRAM} serve")]);
+            service
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("the service runs");
+                .stderr(Stdio::null());
+            let mut service = service.spawn().expect("the service runs");
             let sessions = Path::new(HOME).join(".local/state/gravimeter/sessions.sock");
             wait_for("the service", || sessions.exists());
             let words = format!(
                 "cd {HOME}; HOME={HOME} exec {PROGRAM} run --json {REPORT} --scope namespace -- {HOME}/antigravity"
             );
-            let run = as_user(OPERATOR)
-                .args(["bash", "-c", &words])
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .expect("the program runs");
+            let run = start(&words);
             wait_for("the last turn", || turns(&exporter) == USERS * MESSAGES);
             end(run);
+            wait_for(
+                "the end of the namespace, before that of the service",
+                || root("lsns --noheadings --type net | wc -l").trim() == "1",
+            );
             kill_process(Pid::from_child(&service), Signal::TERM).expect("it runs");
             assert!(service.wait().expect("it ends").success());
             nothing_is_left();
         },
     );
+}
+
+/// A shell line of the operator's, in the background.
+fn start(line: &str) -> Child {
+    let mut command = as_user(OPERATOR);
+    command.args(["bash", "-c", line]).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("it runs")
 }
 
 /// Ends the application as a person does, and asserts that the report has all of it.
@@ -126,7 +126,12 @@ fn sum(numbers: &Value) -> u64 {
 }
 
 fn write_application() {
+    let language_server = format!("{HOME}/language_server_linux_x64");
+    root(&format!(
+        "touch {language_server} && mount --bind {PROGRAM} {language_server}"
+    ));
     let options = json!({
+        "executable": language_server,
         "roots": root_file(FIRST),
         "own_requests": OWN,
         "language_server": {

@@ -13,6 +13,7 @@ mod client;
 mod connect;
 mod ends;
 mod faults;
+mod handover;
 mod life;
 mod privilege;
 #[path = "../it/kit/pty.rs"]
@@ -83,6 +84,9 @@ tests![
         a_killed_agent_stops_what_it_had_asked_for,
         a_provider_that_vanishes_is_given_up,
         without_a_free_port_newcomers_are_refused_and_the_others_live,
+    ],
+    handover: [
+        a_service_of_another_user_takes_the_sessions_of_its_group_alone,
     ],
     life: [
         a_shutdown_asks_the_agent_first,

@@ -71,6 +71,7 @@ pub(super) fn configure(
     raw.cascade.token = Token::new(&token);
     raw.cascade.follow.idle_interval = LOOK_INTERVAL;
 
+    raw.budgets = options.budget.clone().into_iter().collect();
     raw.otlp.endpoint = options.otlp.clone();
     raw.otlp.protocol = options.otlp_protocol;
     raw.otlp.flush_interval = FLUSH_INTERVAL;

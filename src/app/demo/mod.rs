@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::signals::Signals;
 use super::{App, Error, Surroundings, Tasks, process};
+use crate::budget::Budget;
 use crate::capture::redirect::Redirect;
 use crate::config::Config;
 use crate::demo::Tally;
@@ -58,6 +59,8 @@ pub(crate) struct DemoOptions {
     pub agents: Vec<AgentKind>,
     /// How many times faster than in life they are: answers, tools and the pauses of users.
     pub speed: f64,
+    /// What stops calls, where anything does.
+    pub budget: Option<Budget>,
     /// How often the table is drawn.
     pub redraw: Duration,
     /// Columns of the terminal.

@@ -12,6 +12,7 @@ use tokio::io::{
 };
 
 use super::HandedSession;
+use crate::budget::BudgetStatus;
 use crate::capture::peer::ProgramPattern;
 use crate::record::{BranchName, ProgramName, Repository, RepositoryName, Session, SessionId};
 use crate::relay::Untrusting;
@@ -182,6 +183,7 @@ impl Ended {
         program: String,
         started_at: SystemTime,
         ledger: Recorded,
+        budgets: Vec<BudgetStatus>,
     ) -> Circumstances {
         Circumstances {
             program,
@@ -193,6 +195,7 @@ impl Ended {
             scope_failure: self.scope_failure,
             already_running: self.already_running,
             ledger,
+            budgets,
             log: self.log,
             home: self.home,
         }
@@ -203,7 +206,7 @@ impl Ended {
 ///
 /// # Errors
 /// The operating system's.
-pub(super) async fn send(
+pub(in crate::app) async fn send(
     stream: &mut (impl AsyncWrite + Unpin),
     message: &impl Serialize,
 ) -> std::io::Result<()> {
@@ -214,7 +217,7 @@ pub(super) async fn send(
 
 /// The next message; `None` at the end of the connection, and for what is no message. Not
 /// cancel-safe, unless `line` is kept and given again.
-pub(super) async fn receive<T: DeserializeOwned>(
+pub(in crate::app) async fn receive<T: DeserializeOwned>(
     stream: &mut (impl AsyncBufRead + Unpin),
     line: &mut Vec<u8>,
 ) -> Option<T> {

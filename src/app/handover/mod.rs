@@ -32,6 +32,7 @@ use crate::relay::Untrusting;
 pub(super) use client::{Handover, OfferError, offer};
 pub(super) use message::Ended;
 pub(crate) use message::Summary;
+pub(super) use message::{receive, send};
 
 use server::Server;
 

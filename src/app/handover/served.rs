@@ -199,7 +199,8 @@ impl Served {
     async fn summary(&self, ended: Ended) -> Summary {
         let ledger = self.parts.recorded().await;
         let program = self.session.program.to_string();
-        let circumstances = ended.circumstances(program, self.session.started_at, ledger);
+        let budgets = self.parts.budget_statuses();
+        let circumstances = ended.circumstances(program, self.session.started_at, ledger, budgets);
         let report = self.collector.report(circumstances);
         let json = serde_json::to_value(&report).unwrap_or_else(|error| {
             warn!(%error, "the report of a session cannot be written as JSON");

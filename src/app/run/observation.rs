@@ -44,6 +44,8 @@ pub(super) struct Observation {
     plan: Plan,
     by: By,
     bundle: Bundle,
+    /// The certificate of the CA that the program trusts, as PEM.
+    ca: String,
     /// The process of the program, once it runs.
     program: Option<u32>,
     /// Why the figures are not those of the whole run.
@@ -92,23 +94,25 @@ impl Observation {
                 None
             }
         };
-        let (by, bundle) = match handed {
+        let (by, bundle, ca) = match handed {
             Some(handed) => {
                 let (path, roots) = (&plan.config.bundle, &plan.config.upstream.extra_roots);
                 let bundle = bundle::write_for(path, &handed.ca, roots)?;
                 info!(session = %plan.session.id, "a service observes the program");
-                (By::Service(handed), bundle)
+                let ca = handed.ca.clone();
+                (By::Service(handed), bundle, ca)
             }
             None => {
                 let own = Own::start(&plan, diagnostics).await?;
-                let bundle = own.app.bundle().clone();
-                (By::Own(Box::new(own)), bundle)
+                let (bundle, ca) = (own.app.bundle().clone(), own.app.ca().to_owned());
+                (By::Own(Box::new(own)), bundle, ca)
             }
         };
         Ok(Self {
             plan,
             by,
             bundle,
+            ca,
             program: None,
             gap: None,
         })
@@ -174,7 +178,10 @@ impl Observation {
                     info!("the next service observes the program");
                     return By::Service(handed);
                 }
-                Ok(_) => warn!("the next service has another CA, which the program does not trust"),
+                Ok(_) => {
+                    warn!("the next service has another CA, which the program does not trust");
+                    break;
+                }
                 Err(_) => {}
             }
             sleep(LOOK_AGAIN).await;
@@ -196,9 +203,10 @@ impl Observation {
         }
     }
 
-    /// Whether the program trusts that CA, whose certificate is given as PEM.
+    /// Whether the program trusts that CA, whose certificate is given as PEM. The program's files
+    /// cannot tell: whoever observes it writes them.
     fn is_trusted(&self, ca: &str) -> bool {
-        std::fs::read_to_string(&self.bundle.ca_only).is_ok_and(|trusted| trusted == ca)
+        self.ca == ca
     }
 
     /// The program has ended: ends the observing, at once when `hurried` is done, and sums up.
@@ -231,7 +239,7 @@ impl Observation {
                     id: session.id,
                     ended_at: SystemTime::now(),
                 }));
-                let ledger = Arc::clone(app.ledger());
+                let (ledger, parts) = (Arc::clone(app.ledger()), Arc::clone(&app.parts));
                 app.stop(hurried).await;
                 ended.scope_failure = failure();
                 let path = config.ledger.enabled.then(|| config.ledger_path());
@@ -239,6 +247,7 @@ impl Observation {
                     session.program.to_string(),
                     session.started_at,
                     recorded(&ledger, path),
+                    parts.budget_statuses(),
                 );
                 let report = collector.report(circumstances);
                 Summary {

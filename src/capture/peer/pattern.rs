@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::record::{MAX_NAME_BYTES, ProgramName};
+use crate::record::{MAX_NAME_BYTES, ProgramName, matches_wildcard};
 
 /// The name of a program, in which each `*` stands for any characters or none
 /// (`language_server*`).
@@ -38,21 +38,7 @@ impl ProgramPattern {
     /// Whether the pattern selects the program.
     #[must_use]
     pub fn matches(&self, program: &ProgramName) -> bool {
-        let (name, mut parts) = (program.as_str(), self.0.split('*'));
-        let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
-            return false;
-        };
-        let Some(last) = parts.next_back() else {
-            // There is no star.
-            return rest.is_empty();
-        };
-        for part in parts {
-            match rest.split_once(part) {
-                Some((_, behind)) => rest = behind,
-                None => return false,
-            }
-        }
-        rest.ends_with(last)
+        matches_wildcard(&self.0, program.as_str())
     }
 }
 

@@ -90,6 +90,6 @@ impl Turns {
     }
 }
 
-/// Conversations whose turns are known, some 500 bytes each and up to 4 KiB; beyond that the one that called
-/// longest ago is dropped, and its run with it.
+/// Conversations whose turns are known, some 500 bytes each and up to 4 KiB; beyond that the one
+/// that called longest ago is dropped, and its run with it.
 const MAX_CONVERSATIONS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();

@@ -6,12 +6,14 @@
 
 mod agent;
 mod base_url;
+mod budget;
 mod capture;
 mod cascade;
 mod intercept;
 mod ledger;
 mod log;
 mod metrics;
+mod notify;
 mod observe;
 mod otlp;
 mod pricing;
@@ -147,6 +149,8 @@ pub enum Kind {
     Switch,
     /// Names and texts.
     Table,
+    /// Any number of tables, each below a header of its own (`[[budget]]`).
+    Tables,
     /// A text.
     Text,
     /// A URL.
@@ -171,6 +175,7 @@ impl Kind {
             Self::Resolve => "HOST:PORT=IP:PORT".to_owned(),
             Self::Secret => "SECRET".to_owned(),
             Self::Switch => "true|false".to_owned(),
+            Self::Tables => "[{KEY = VALUE, ...}, ...]".to_owned(),
             Self::Text => "TEXT".to_owned(),
             Self::Url => "URL".to_owned(),
         }
@@ -216,4 +221,6 @@ const SECTIONS: &[&[Key]] = &[
     otlp::METRICS,
     otlp::DIAGNOSTICS,
     log::KEYS,
+    notify::KEYS,
+    budget::KEYS,
 ];

@@ -3,11 +3,14 @@
 //! A [`Value`] enters, a typed setting leaves, or a [`Wrong`] that says what was found and what to
 //! write instead. Never echoes what a key marked as hidden was given.
 
+mod budgets;
 mod network;
 mod parts;
 mod plain;
 
 use std::fmt;
+
+pub(crate) use budgets::budget_of_a_day;
 
 /// What a key is given, before it is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

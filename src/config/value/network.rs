@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::{Value, Wrong};
 use crate::cascade::client::Token;
 use crate::export::otlp::Endpoint;
+use crate::notify::WebhookUrl;
 use crate::record::{Host, HostPattern};
 use crate::relay::base_url::BaseUrlTarget;
 
@@ -38,6 +39,20 @@ impl Value {
         endpoint.ok_or_else(|| {
             let how = r#"this is not a collector's URL: write it as "http://127.0.0.1:4317", without user and query"#;
             Wrong::new(format!("{how}; what it must know of us stands in otlp.headers"))
+        })
+    }
+
+    /// Where alerts are posted. It may hold a token, and is not repeated.
+    pub(in crate::config) fn webhook(&self) -> Result<WebhookUrl, Wrong> {
+        let text = if let Self::Text(text) = self {
+            text.as_str()
+        } else {
+            ""
+        };
+        text.parse().map_err(|wrong| {
+            Wrong::new(format!(
+                r#"the value is {wrong}: write it as "http://127.0.0.1:9093/api/v2/alerts""#
+            ))
         })
     }
 

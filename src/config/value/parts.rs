@@ -114,10 +114,10 @@ impl Value {
 }
 
 impl Part {
-    /// Reads the part; what is wrong is then wrong on its line.
-    fn read<T>(&self, read: impl FnOnce(&Self) -> Result<T, Wrong>) -> Result<T, Wrong> {
+    /// Reads the part; what is wrong is then wrong on its line, or on that of a part of it.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Self) -> Result<T, Wrong>) -> Result<T, Wrong> {
         read(self).map_err(|wrong| Wrong {
-            line: self.line,
+            line: wrong.line.or(self.line),
             ..wrong
         })
     }

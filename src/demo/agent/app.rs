@@ -27,6 +27,9 @@ use crate::demo::server::Tasks;
 pub struct AppOptions {
     /// What its language server does, which trusts what its environment says.
     pub language_server: AgentOptions,
+    /// The executable of its language server, a copy of our own under the name that it has with the
+    /// real application; our own where there is none.
+    pub executable: Option<PathBuf>,
     /// The PEM file with the only roots that the application's own connections trust.
     pub roots: PathBuf,
     /// Requests of the application itself, each on a connection of its own.
@@ -58,7 +61,7 @@ pub async fn run_app(
     let token = uuid::Uuid::new_v4().to_string();
     let json = serde_json::to_string(&options.language_server).map_err(io::Error::from)?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut child = Command::new(program)
+    let mut child = Command::new(options.executable.as_deref().unwrap_or(program))
         .arg0(LANGUAGE_SERVER)
         .args(arguments(json, token))
         .stdin(Stdio::piped())

@@ -6,22 +6,47 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::budget::{Amount, Budget, Budgets, GroupBy, OnError, Unit, Window};
 use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
     AgentName, ByteDirection, Call, CallStarted, Caller, CascadeRun, ContentChunks, Correlated,
     Correlation, CorrelationMethod, DisplayName, Disposition, Fact, FollowFailure, Handshake,
     HandshakeFailure, Host, Id, IpFamily, JoinedIds, LeafResult, LedgerFailure, LedgerRecord,
-    Model, ModelName, Models, ObserverFailure, Operation, Outcome, Provider, ProviderTime, Quality,
-    Quota, QuotaWindow, RateLimit, RateLimitReason, RefuseReason, Reported, RestartReason,
-    RuleName, RuleResult, RuleUse, RunOutcome, RunStarted, Side, SpanId, StepEnded, StepKind,
-    StepStatus, SubagentRun, TimeoutStep, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext,
-    TraceId, UpdateSource, UsageComparison, sample_call,
+    Model, ModelName, Models, NotificationResult, NotificationTarget, ObserverFailure, Operation,
+    Outcome, Provider, ProviderTime, Quality, Quota, QuotaWindow, RateLimit, RateLimitReason,
+    RefuseReason, Reported, RestartReason, RuleName, RuleResult, RuleUse, RunOutcome, RunStarted,
+    Side, SpanId, StepEnded, StepKind, StepStatus, SubagentRun, TimeoutStep, Timing, TlsVersion,
+    TokenKind, TokenUsage, TraceContext, TraceId, UpdateSource, UsageComparison, sample_call,
 };
 use crate::skip;
 
 pub(crate) fn metrics() -> Metrics {
-    Metrics::new(Config::default(), Arc::default())
+    let metrics = Metrics::new(Config::default(), Arc::default());
+    metrics.show_budgets(Arc::new(budgets()));
+    metrics
+}
+
+/// One budget of which nothing is spent.
+fn budgets() -> Budgets {
+    let budget = Budget {
+        name: "daily".parse().expect("a name"),
+        limit: Amount {
+            unit: Unit::Calls,
+            value: 100,
+        },
+        window: Window::Day,
+        by: GroupBy::All,
+        only: Vec::new(),
+        warn: 0.8,
+        stop: Some(1.0),
+        on_error: OnError::Open,
+        zone: TimeZone::UTC,
+    };
+    Budgets::new(vec![budget], Arc::default(), |_| None, Timestamp::now())
 }
 
 pub(crate) fn limited(models: usize) -> Metrics {
@@ -252,6 +277,10 @@ pub(crate) fn every_fact() -> Vec<Fact> {
             step: StepKind::PlannerResponse,
             status: StepStatus::Done,
         }),
+        Fact::NotificationEnded {
+            target: NotificationTarget::Desktop,
+            result: NotificationResult::Sent,
+        },
         Fact::TimedOut(TimeoutStep::Idle),
         Fact::UpstreamConnected(ms(12)),
         Fact::UsageCompared(UsageComparison::Agree),

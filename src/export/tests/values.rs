@@ -11,10 +11,10 @@ use crate::export::web::WebRefusal;
 use crate::record::{
     AgentName, ByteDirection, CorrelationMethod, CostSource, Disposition, FollowFailure,
     HandshakeFailure, IpFamily, Label, LeafResult, LedgerFailure, LedgerRecord, Modality,
-    ObserverBudget, ObserverFailure, Operation, Outcome, Provider, Quality, QuotaWindow,
-    RateLimitReason, RefuseReason, RestartReason, RuleResult, RunOutcome, Side, Sink as _,
-    StepKind, StepStatus, TimeoutStep, TlsVersion, TokenKind, TunnelReason, UnreadReason,
-    UpdateSource, UsageComparison, UsageTotal,
+    NotificationResult, NotificationTarget, ObserverBudget, ObserverFailure, Operation, Outcome,
+    Provider, Quality, QuotaWindow, RateLimitReason, RefuseReason, RestartReason, RuleResult,
+    RunOutcome, Side, Sink as _, StepKind, StepStatus, TimeoutStep, TlsVersion, TokenKind,
+    TunnelReason, UnreadReason, UpdateSource, UsageComparison, UsageTotal,
 };
 
 /// A value of a label.
@@ -214,6 +214,11 @@ fn closed_labels() -> Vec<ClosedLabel> {
         closed("result", &["gravimeter_rules"], all::<RuleResult>()),
         closed(
             "result",
+            &["gravimeter_notifications"],
+            all::<NotificationResult>(),
+        ),
+        closed(
+            "result",
             &["gravimeter_usage_comparisons"],
             all::<UsageComparison>(),
         ),
@@ -240,6 +245,11 @@ fn closed_labels() -> Vec<ClosedLabel> {
         ),
         closed("step", &["gravimeter_cascade_steps"], all::<StepKind>()),
         closed("step", &["gravimeter_timeouts"], all::<TimeoutStep>()),
+        closed(
+            "target",
+            &["gravimeter_notifications"],
+            all::<NotificationTarget>(),
+        ),
         closed(
             "until",
             &["gravimeter_provider_time"],
@@ -284,7 +294,8 @@ fn exported() -> BTreeMap<(String, String), BTreeSet<String>> {
         let metric = histogram.unwrap_or(sample);
         for (label, value) in labels {
             let is_build = metric == "gravimeter_build_info";
-            if OPEN.contains(&label.as_str()) || is_build {
+            let is_budget = metric.starts_with("gravimeter_budget_");
+            if OPEN.contains(&label.as_str()) || is_build || is_budget {
                 continue;
             }
             let of = (label.clone(), metric.to_owned());

@@ -14,7 +14,7 @@ use crate::ledger::memory::call::CallRecord;
 use crate::ledger::memory::conversation::{Conversation, Rank, Run, SubagentSums};
 use crate::ledger::memory::models::Names;
 use crate::ledger::memory::store::Store;
-use crate::record::{DisplayName, Id, Model, StepKind, StepStatus};
+use crate::record::{DisplayName, Id, Model, RepositoryName, StepKind, StepStatus};
 
 /// Whether the agent works on a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -104,6 +104,12 @@ pub struct Cascade {
     /// The display name of the model, if the agent has reported one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<DisplayName>,
+    /// The model that its first call asked for, as far as calls are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_model: Option<Model>,
+    /// The repository that it works in, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<RepositoryName>,
     /// The first thing that is known of it.
     pub started_at: Timestamp,
     /// The last thing that is known of it.
@@ -189,7 +195,14 @@ impl CascadePage {
 }
 
 impl Cascade {
+    /// `None` where no such conversation is kept.
+    pub(in crate::ledger) fn find(store: &Store, names: &Names, id: &Id) -> Option<Self> {
+        let conversation = store.cascade(id)?;
+        Some(Self::new(id, conversation, names))
+    }
+
     fn new(id: &Id, conversation: &Conversation, names: &Names) -> Self {
+        let opening = conversation.opening.as_ref();
         let last_run = conversation.runs.back();
         let main = conversation.sums.main();
         let model = main
@@ -204,6 +217,8 @@ impl Cascade {
             state: conversation.state(),
             model: model.cloned(),
             display_name: display_name.cloned(),
+            first_model: opening.map(|opening| opening.model.clone()),
+            repository: opening.and_then(|opening| opening.repository.clone()),
             started_at: conversation.started_at,
             last_active_at: conversation.rank.last_active_at,
             running_since: conversation.running_since,

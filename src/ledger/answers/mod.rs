@@ -4,6 +4,7 @@
 
 pub(super) mod archive;
 pub(super) mod callers;
+pub(super) mod calls;
 pub(super) mod cascades;
 pub(super) mod groups;
 pub(super) mod page;

@@ -9,7 +9,8 @@ use crate::ledger::file::grouping::{By, Zone};
 use crate::ledger::file::query::{Found, find, rows_since};
 use crate::ledger::file::sessions;
 use crate::ledger::file::span::Span;
-use crate::record::{Models, SessionId};
+use crate::ledger::file::spent::{self, SpentBy};
+use crate::record::{Models, SessionId, SubjectTotals};
 
 /// What a report is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +39,25 @@ pub(in crate::ledger) fn answer(
     let span = span(query, begun, now, rows_since(connection)?);
     let found = find(connection, &span, query.by, &query.zone, models)?;
     Ok((span, found))
+}
+
+/// What was spent from a time on; `None` where that cannot be told any more.
+pub(in crate::ledger) fn spent(
+    connection: &Connection,
+    since: Timestamp,
+    by: SpentBy,
+    models: &Models,
+) -> rusqlite::Result<Option<Vec<SubjectTotals>>> {
+    let rows_since = rows_since(connection)?;
+    let span = Span::new(Some(since), None, rows_since);
+    // Roll-ups are whole quarters of an hour: in no time zone in use does that move the begin of a
+    // window.
+    let is_moved = span.since().is_some_and(|begin| begin < since);
+    let is_gone = by == SpentBy::Session && since.as_millisecond() < rows_since;
+    if is_moved || is_gone {
+        return Ok(None);
+    }
+    spent::spent(connection, &span, by, models).map(Some)
 }
 
 /// A page of sessions. `is_live`: whether the process that has written the file runs.

@@ -44,6 +44,35 @@ pub struct QualityCounts {
     pub unknown: u64,
 }
 
+impl Usage {
+    /// What of it is not in `before`, which is a part of it.
+    #[must_use]
+    pub fn without(&self, before: &Self) -> Self {
+        let rest = |count: u64, part: u64| count.saturating_sub(part);
+        let (quality, known) = (self.usage_quality, before.usage_quality);
+        let outcomes = self.outcomes.iter().map(|(outcome, calls)| {
+            let part = before.outcomes.get(outcome).copied();
+            (*outcome, rest(*calls, part.unwrap_or_default()))
+        });
+        Self {
+            calls: rest(self.calls, before.calls),
+            tokens: PerKind::from_fn(|kind| rest(self.tokens[kind], before.tokens[kind])),
+            total_tokens: rest(self.total_tokens, before.total_tokens),
+            cost: self
+                .cost
+                .map(|cost| cost.saturating_sub(before.cost.unwrap_or_default())),
+            unpriced_calls: rest(self.unpriced_calls, before.unpriced_calls),
+            usage_quality: QualityCounts {
+                exact: rest(quality.exact, known.exact),
+                partial: rest(quality.partial, known.partial),
+                unknown: rest(quality.unknown, known.unknown),
+            },
+            outcomes: outcomes.filter(|(_, calls)| *calls > 0).collect(),
+            saturated: self.saturated || before.saturated,
+        }
+    }
+}
+
 impl From<&Sums> for Usage {
     fn from(sums: &Sums) -> Self {
         Self {
@@ -84,6 +113,25 @@ fn token_fields<S: Serializer>(tokens: &PerKind<u64>, serializer: S) -> Result<S
 mod tests {
     use super::*;
     use crate::record::{TokenKind, TokenUsage};
+
+    #[test]
+    fn what_a_part_leaves_is_the_rest() {
+        let of = |tokens: u64, cost: Option<u64>, outcome| {
+            let tokens = TokenUsage::default().with(TokenKind::Output, tokens);
+            let cost = cost.map(Cost::from_nano_usd);
+            Sums::of(&tokens, Quality::Exact, outcome, cost)
+        };
+        let (before, after) = (
+            of(5, Some(7), Outcome::Ok),
+            of(3, Some(2), Outcome::Aborted),
+        );
+        let mut all = before.clone();
+        all.add(&after);
+        let [before, after, all] = [before, after, all].map(|sums| Usage::from(&sums));
+        assert_eq!(all.without(&before), after);
+        assert_eq!(all.without(&Usage::default()), all);
+        assert_eq!(all.without(&all).calls, 0);
+    }
 
     fn huge() -> Sums {
         let usage = TokenUsage::default()

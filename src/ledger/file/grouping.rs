@@ -74,6 +74,26 @@ impl Zone {
             "yesterday" => 1,
             weekday => i32::from(today.weekday().since(parse_weekday(weekday)?)),
         };
+        self.start_of_day(now, days_ago)
+    }
+
+    /// The time zone of this machine, or UTC where it has none.
+    #[must_use]
+    pub fn of_this_machine() -> Self {
+        Self(TimeZone::try_system().unwrap_or(TimeZone::UTC))
+    }
+
+    /// The zone's rules.
+    #[must_use]
+    pub fn time_zone(&self) -> &TimeZone {
+        &self.0
+    }
+
+    /// The beginning of the day of the zone that was so many days before `now`; 0 is today. `None` at
+    /// the ends of the calendar.
+    #[must_use]
+    pub fn start_of_day(&self, now: Timestamp, days_ago: i32) -> Option<Timestamp> {
+        let today = now.to_zoned_datetime(self.0.clone()).date();
         start_of(today.checked_sub(days_ago.days()).ok()?, &self.0)
     }
 

@@ -29,6 +29,7 @@ mod set_aside;
 mod share;
 pub(super) mod source;
 pub(super) mod span;
+pub(super) mod spent;
 pub(super) mod subagents;
 mod substitutions;
 pub(super) mod writer;

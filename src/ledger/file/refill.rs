@@ -18,7 +18,7 @@ use super::span::Span;
 use super::subagents::{FoundSubagent, subagents};
 use super::substitutions;
 use super::writer::Boot;
-use crate::ledger::memory::call::CallRecord;
+use crate::ledger::memory::call::{CallId, CallRecord};
 use crate::ledger::memory::conversation::SubagentSums;
 use crate::ledger::memory::store::{Limits, Store};
 use crate::ledger::memory::sums::{ByModel, Served};
@@ -223,53 +223,92 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Option<CascadeRun>> {
 
 fn calls(connection: &Connection, limits: &Limits, models: &Models) -> rusqlite::Result<Vec<Call>> {
     let boot = Boot::last(connection)?;
-    let tokens = &*TOKENS;
     let mut select = connection.prepare(&format!(
-        "SELECT id, cascade, provider, operation, model, counted_as, served_model, outcome, status, quality, method, \
-         started_at, duration_us, first_chunk_us, cost_nano_usd, trajectory, execution, step, request, cost_source, subagent, \
-         parent_subagent, subagent_kind, session, program, repository, branch, rules, asked_model, {tokens} FROM calls ORDER BY ended_at DESC, id DESC LIMIT ?1"
+        "{} ORDER BY ended_at DESC, id DESC LIMIT ?1",
+        select_calls()
     ))?;
     let calls = select.query_map([places(limits.calls)], |row| call(row, boot, models))?;
     calls.filter_map(Result::transpose).collect()
 }
 
+/// The call of that id with its conversation, as far as that is known; `None` where no such call is
+/// kept.
+pub(in crate::ledger) fn find_call(
+    connection: &Connection,
+    call: CallId,
+) -> rusqlite::Result<Option<(CallRecord, Option<Id>)>> {
+    // No call ends before it begins: the bound on the end lets the index skip all earlier ones.
+    let sql = format!(
+        "{} WHERE ended_at >= ?1 AND started_at = ?1 AND id & 4294967295 = ?2",
+        select_calls()
+    );
+    let number = i64::try_from(call.number()).unwrap_or(i64::MAX);
+    let mut select = connection.prepare(&sql)?;
+    let mut rows = select.query([call.started_ms(), number])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    Ok(record(row)?.zip(Some(id(row, 1)?)))
+}
+
+/// The columns that [`record`] reads.
+fn select_calls() -> String {
+    format!(
+        "SELECT id, cascade, provider, operation, model, counted_as, served_model, outcome, status, quality, method, \
+         started_at, duration_us, first_chunk_us, cost_nano_usd, trajectory, execution, step, request, cost_source, subagent, \
+         parent_subagent, subagent_kind, session, program, repository, branch, rules, asked_model, {} FROM calls",
+        *TOKENS
+    )
+}
+
 /// `None` where the conversation is not known, and for a text that this version does not know.
 fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Call>> {
+    let Some((cascade, record)) = id(row, 1)?.zip(record(row)?) else {
+        return Ok(None);
+    };
+    let number: i64 = row.get(0)?;
+    let counted_as = row.get::<_, Option<String>>(5)?;
+    let counted_as =
+        counted_as.map_or_else(|| record.model.clone(), |text| Model::from_wire(&text));
+    let served = Served {
+        model: models.label(&counted_as),
+        provider: record.provider,
+    };
+    Ok(Some(Call {
+        number: number.wrapping_sub(boot << 32),
+        cascade,
+        served,
+        record,
+    }))
+}
+
+/// `None` for a text that this version does not know.
+fn record(row: &Row<'_>) -> rusqlite::Result<Option<CallRecord>> {
     let labels = (
-        id(row, 1)?,
         label(row, 2)?,
         label(row, 3)?,
         label(row, 7)?,
         label(row, 9)?,
         label(row, 10)?,
     );
-    let (
-        Some(cascade),
-        Some(provider),
-        Some(operation),
-        Some(outcome),
-        Some(quality),
-        Some(method),
-    ) = labels
+    let (Some(provider), Some(operation), Some(outcome), Some(quality), Some(method)) = labels
     else {
         return Ok(None);
     };
-    let number: i64 = row.get(0)?;
-    let model = Model::from_wire(row.get_ref(4)?.as_str()?);
-    let counted_as = row
-        .get::<_, Option<String>>(5)?
-        .map_or_else(|| model.clone(), |text| Model::from_wire(&text));
+    let number = u64::try_from(row.get::<_, i64>(0)? & 0xffff_ffff).unwrap_or_default();
+    let started_at = Timestamp::from_millisecond(row.get(11)?).unwrap_or_default();
     let seconds = |micros: u64| Duration::from_micros(micros).as_secs_f64();
     let tokens = tokens(row, 29)?;
     let rules = text(row, 27)?.and_then(|joined| AppliedRules::parse(joined, None));
-    let record = CallRecord {
-        number: u64::try_from(number & 0xffff_ffff).unwrap_or_default(),
-        started_at: Timestamp::from_millisecond(row.get(11)?).unwrap_or_default(),
+    Ok(Some(CallRecord {
+        id: CallId::new(started_at, number),
+        number,
+        started_at,
         duration_seconds: maybe(row, 12)?.map_or(0.0, seconds),
         time_to_first_chunk_seconds: maybe(row, 13)?.map(seconds),
         provider,
         operation,
-        model,
+        model: Model::from_wire(row.get_ref(4)?.as_str()?),
         rules: rules.map(|rules| rules.names).unwrap_or_default(),
         asked_model: text(row, 28)?.map(Model::from_wire),
         served_model: row
@@ -295,16 +334,6 @@ fn call(row: &Row<'_>, boot: i64, models: &Models) -> rusqlite::Result<Option<Ca
         parent_subagent: id(row, 21)?,
         subagent_kind: id(row, 22)?,
         caller: caller(row, 23)?,
-    };
-    let served = Served {
-        model: models.label(&counted_as),
-        provider,
-    };
-    Ok(Some(Call {
-        number: number.wrapping_sub(boot << 32),
-        cascade,
-        served,
-        record,
     }))
 }
 

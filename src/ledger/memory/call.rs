@@ -1,9 +1,11 @@
 //! One call as it is kept: figures and identifiers, nothing of its prompt and answer.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::sums::Sums;
 use super::time::{after, time};
@@ -12,9 +14,71 @@ use crate::record::{
     Quality, RuleName, TokenUsage,
 };
 
+/// Identifies a call among those of all processes: when it began, in milliseconds since the Unix
+/// epoch, and its number in the process that saw it. Written `1790000000123-42`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallId {
+    started_ms: i64,
+    number: u64,
+}
+
+impl CallId {
+    /// The id of the call of that number, which began then.
+    #[must_use]
+    pub fn new(started_at: Timestamp, number: u64) -> Self {
+        Self {
+            started_ms: started_at.as_millisecond(),
+            number,
+        }
+    }
+
+    pub(in crate::ledger) fn started_ms(self) -> i64 {
+        self.started_ms
+    }
+
+    pub(in crate::ledger) fn number(self) -> u64 {
+        self.number
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.started_ms, self.number)
+    }
+}
+
+impl Serialize for CallId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The text is no id of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an id of a call is two numbers with '-' between them, such as 1790000000123-42")]
+pub struct InvalidCallId;
+
+impl FromStr for CallId {
+    type Err = InvalidCallId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCallId> {
+        let (started, number) = text.split_once('-').ok_or(InvalidCallId)?;
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number(started) || !is_number(number) {
+            return Err(InvalidCallId);
+        }
+        Ok(Self {
+            started_ms: started.parse().map_err(|_| InvalidCallId)?,
+            number: number.parse().map_err(|_| InvalidCallId)?,
+        })
+    }
+}
+
 /// A call of a conversation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CallRecord {
+    /// Its id, unique among the calls of all processes.
+    pub id: CallId,
     /// Its number, unique in the process that saw it.
     pub number: u64,
     /// When its request began.
@@ -109,9 +173,11 @@ impl From<&Call> for CallRecord {
     /// are bounded.
     fn from(call: &Call) -> Self {
         let (ids, rules) = (&call.ids, call.rules.as_ref());
+        let started_at = time(call.timing.started_at);
         Self {
+            id: CallId::new(started_at, call.number),
             number: call.number,
-            started_at: time(call.timing.started_at),
+            started_at,
             duration_seconds: call.timing.duration.as_secs_f64(),
             time_to_first_chunk_seconds: call
                 .timing
@@ -144,6 +210,33 @@ impl From<&Call> for CallRecord {
             parent_subagent: ids.parent_subagent.clone(),
             subagent_kind: ids.subagent_kind.clone(),
             caller: call.caller.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_is_written() {
+        let at = Timestamp::from_millisecond(1_790_000_000_123).expect("a time");
+        let id = CallId::new(at, 42);
+        assert_eq!(id.to_string(), "1790000000123-42");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for text in [
+            "",
+            "-",
+            "1",
+            "1-",
+            "-1-2",
+            "1-2-3",
+            "1-+2",
+            "1- 2",
+            "x-1",
+            "99999999999999999999-1",
+        ] {
+            assert_eq!(text.parse::<CallId>(), Err(InvalidCallId), "{text}");
         }
     }
 }

@@ -9,7 +9,9 @@ use super::call::CallRecord;
 use super::substitutions::Substitutions;
 use super::sums::{ByModel, Served};
 use super::time::{after, time};
-use crate::record::{AgentName, CascadeRun, Id, Model, RunOutcome, StepKind, StepStatus};
+use crate::record::{
+    AgentName, CascadeRun, Id, Model, RepositoryName, RunOutcome, StepKind, StepStatus,
+};
 
 /// A run that has ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,12 +77,51 @@ impl SubagentSums {
     }
 }
 
+/// How a conversation began, by which a person knows it.
+#[derive(Debug, Clone)]
+pub(in crate::ledger) struct Opening {
+    /// When its first call began.
+    pub(in crate::ledger) started_at: Timestamp,
+    /// The model that its first call asked for.
+    pub(in crate::ledger) model: Model,
+    /// The repository that it works in, once that is known.
+    pub(in crate::ledger) repository: Option<RepositoryName>,
+}
+
+impl Opening {
+    /// The opening of what consists of these calls.
+    pub(super) fn of<'a>(calls: impl Iterator<Item = &'a CallRecord>) -> Option<Self> {
+        calls.fold(None, |opening, call| Some(Self::with(opening, call)))
+    }
+
+    /// The opening once a call is known, too. Calls need not come in the order of their times.
+    fn with(opening: Option<Self>, call: &CallRecord) -> Self {
+        let of_call = || Self {
+            started_at: call.started_at,
+            model: call.model.clone(),
+            repository: call.caller.repository.clone(),
+        };
+        let Some(known) = opening else {
+            return of_call();
+        };
+        let (mut first, later) = if call.started_at < known.started_at {
+            (of_call(), known.repository)
+        } else {
+            (known, call.caller.repository.clone())
+        };
+        first.repository = first.repository.or(later);
+        first
+    }
+}
+
 /// What is kept of a conversation, or of calls that may become part of one.
 #[derive(Debug)]
 pub(in crate::ledger) struct Conversation {
     pub(in crate::ledger) rank: Rank,
     /// The first thing that is known of it.
     pub(in crate::ledger) started_at: Timestamp,
+    /// Of its calls; `None` while none is known with its details.
+    pub(in crate::ledger) opening: Option<Opening>,
     /// When the run began that is not over.
     pub(in crate::ledger) running_since: Option<Timestamp>,
     pub(in crate::ledger) runs_ended: u64,
@@ -106,6 +147,7 @@ impl Conversation {
                 number,
             },
             started_at,
+            opening: None,
             running_since: None,
             runs_ended: 0,
             runs: VecDeque::new(),
@@ -121,6 +163,7 @@ impl Conversation {
     pub(super) fn add(&mut self, served: &Served, call: &CallRecord) {
         let sums = call.sums();
         self.sums.add(served, &sums);
+        self.opened_by(call);
         if let Some(answered) = &call.substituted_by {
             self.substitutions.add(served, answered, 1);
         }
@@ -130,6 +173,11 @@ impl Conversation {
         subagent.sums.add(served, &sums);
         subagent.parent = subagent.parent.take().or(call.parent_subagent.clone());
         subagent.kind = subagent.kind.take().or(call.subagent_kind.clone());
+    }
+
+    /// Notes how it began, once a call of it is known.
+    pub(super) fn opened_by(&mut self, call: &CallRecord) {
+        self.opening = Some(Opening::with(self.opening.take(), call));
     }
 
     /// Takes away a call that was counted before.

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
-use super::call::CallRecord;
-use super::conversation::{Conversation, MAX_SUBAGENTS, Rank, SubagentSums, end_of};
+use super::call::{CallId, CallRecord};
+use super::conversation::{Conversation, MAX_SUBAGENTS, Opening, Rank, SubagentSums, end_of};
 use super::sums::{ByModel, Served};
 use super::thread::Thread;
 use super::time::time;
@@ -200,9 +200,9 @@ impl Store {
         {
             return;
         }
-        self.touch(&thread, record.started_at, record.ended_at())
-            .calls
-            .insert(number);
+        let conversation = self.touch(&thread, record.started_at, record.ended_at());
+        conversation.opened_by(&record);
+        conversation.calls.insert(number);
         self.calls.insert(
             number,
             StoredCall {
@@ -262,6 +262,16 @@ impl Store {
     /// The conversation of that id.
     pub(in crate::ledger) fn cascade(&self, id: &Id) -> Option<&Conversation> {
         self.threads.get(&Thread::Cascade(id.clone()))
+    }
+
+    /// A call of this process whose details are kept, with its conversation.
+    pub(in crate::ledger) fn call(&self, id: CallId) -> Option<(&CallRecord, Option<&Id>)> {
+        let stored = self.calls.get(&signed(id.number()))?;
+        let cascade = match &stored.thread {
+            Thread::Cascade(cascade) => Some(cascade),
+            Thread::Trajectory(_) | Thread::Unknown => None,
+        };
+        (stored.record.id == id).then_some((&stored.record, cascade))
     }
 
     /// Conversations that were active before `rank`, the newest activity first.
@@ -358,6 +368,9 @@ impl Store {
         let kept = self.forget(number)?;
         let conversation = self.threads.get_mut(&kept.thread)?;
         conversation.take_away(&kept.served, &kept.record);
+        let others = conversation.calls.iter();
+        let others = others.filter_map(|number| self.calls.get(number));
+        conversation.opening = Opening::of(others.map(|call| &call.record));
         if conversation.is_empty() {
             self.by_activity.remove(&conversation.rank);
             self.threads.remove(&kept.thread);

@@ -415,7 +415,7 @@ fn the_json_has_the_shape_of_the_contract() {
         "outcome": "ok", "model": "m", "calls": 2, "total_tokens": 126,
     });
     let mut expected = json!({
-        "id": "c", "state": "running", "model": "m", "display_name": "Model M",
+        "id": "c", "state": "running", "model": "m", "first_model": "m", "display_name": "Model M",
         "started_at": "1970-01-01T00:00:01Z", "last_active_at": now().to_string(), "running_since": "1970-01-01T00:00:20Z",
         "runs_ended": 1, "last_run": run, "usage": usage,
     });
@@ -434,7 +434,7 @@ fn the_json_has_the_shape_of_the_contract() {
     expected["steps"] = json!({"planner_response": {"done": 2}, "run_command": {"error": 1}});
     expected["runs"] = json!([run]);
     expected["calls"] = json!([{
-        "number": 3, "started_at": "1970-01-01T00:00:03Z", "duration_seconds": 1.0, "time_to_first_chunk_seconds": 0.25,
+        "id": "3000-3", "number": 3, "started_at": "1970-01-01T00:00:03Z", "duration_seconds": 1.0, "time_to_first_chunk_seconds": 0.25,
         "provider": "gcp.gen_ai", "operation": "chat", "model": "m", "outcome": "ok", "status": 200, "quality": "exact",
         "tokens": {"input": 1, "cache_read": 2, "cache_write": 4, "tool_input": 8, "output": 16, "thinking": null},
         "total_tokens": 31, "cost_usd": 0.0123, "cost_source": "list", "method": "request_id", "trajectory": "t", "execution": "e", "step": "4",

@@ -258,6 +258,41 @@ fn conversations_of_earlier_processes_are_listed_as_they_were() {
 }
 
 #[test]
+fn a_call_is_found_by_its_id_in_every_later_process() {
+    let stage = Stage::new();
+    let (ledger, _) = stage.start();
+    take(
+        &ledger,
+        [ended(of_cascade("a", numbered(1))), ended(numbered(2))],
+    );
+    // Numbers begin anew in each process: the time tells its calls apart.
+    let ids = [1, 2].map(|number| format!("{number}000-{number}").parse().unwrap());
+    let found = ids.map(|id| ledger.call(id).unwrap().expect("a call"));
+    assert_eq!(found[0].cascade, Some(id("a")));
+    assert_eq!((found[1].cascade.as_ref(), found[1].call.number), (None, 2));
+    settle(&ledger);
+    close(&ledger);
+    drop(ledger);
+    let (ledger, _) = stage.start();
+    let other = Call {
+        timing: Timing {
+            started_at: at(9),
+            ..numbered(2).timing
+        },
+        ..numbered(2)
+    };
+    take(&ledger, [ended(other)]);
+    assert_eq!(
+        ids.map(|id| ledger.call(id).unwrap().expect("a call")),
+        found
+    );
+    for none in ["1000-2", "9000-1", "3000-3"] {
+        assert_eq!(ledger.call(none.parse().unwrap()).unwrap(), None, "{none}");
+    }
+    close(&ledger);
+}
+
+#[test]
 fn as_many_conversations_of_earlier_processes_come_back_as_are_kept() {
     let stage = Stage::new();
     let (ledger, _) = stage.start();

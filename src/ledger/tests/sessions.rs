@@ -154,6 +154,7 @@ fn pages_of_sessions_follow_each_other() {
         }
     }
     assert_eq!(seen, ["e", "d", "c", "b", "a"]);
+    assert_eq!(page(&ledger, 5).next, None, "nothing follows a full page");
     let csv = String::from_utf8(page(&ledger, 10).to_csv().unwrap()).unwrap();
     assert_eq!(csv.lines().count(), 6);
     let head = "session,state,program,repository,folder,branch,started_at,ended_at,calls,";

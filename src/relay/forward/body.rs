@@ -44,10 +44,10 @@ pub(super) enum Collected {
 ///
 /// # Errors
 /// The agent's, when it breaks off.
-pub(super) async fn collect(mut body: Incoming, limit: usize) -> Result<Collected, hyper::Error> {
+pub(super) async fn collect(mut body: BoxBody, limit: usize) -> Result<Collected, BoxError> {
     // One that is known to be too large is not even begun.
     if body.size_hint().lower() > limit as u64 {
-        return Ok(Collected::TooLarge(streamed(body)));
+        return Ok(Collected::TooLarge(body));
     }
     let (mut pieces, mut length, mut trailers) = (Vec::new(), 0, None);
     while let Some(frame) = body.frame().await {
@@ -59,7 +59,7 @@ pub(super) async fn collect(mut body: Incoming, limit: usize) -> Result<Collecte
             Err(other) => trailers = other.into_trailers().ok(),
         }
         if length > limit {
-            return Ok(Collected::TooLarge(begun(pieces, streamed(body))));
+            return Ok(Collected::TooLarge(begun(pieces, body)));
         }
     }
     Ok(Collected::Whole(joined(pieces, length), trailers))

@@ -51,7 +51,7 @@ impl Exchanges {
         let (outcome, body) = match plan {
             Plan::Pass => return Ok(Decided::as_it_is(head, streamed(body))),
             Plan::Head(plan) => (plan.apply(&mut head.headers), streamed(body)),
-            Plan::Body { limit, with } => match collect(body, limit).await? {
+            Plan::Body { limit, with } => match collect(streamed(body), limit).await? {
                 Collected::Whole(content, trailers) => {
                     let outcome = with.apply(&mut head.headers, &content);
                     (outcome, uncollected(content, trailers))

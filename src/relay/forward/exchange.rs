@@ -19,6 +19,7 @@ use super::sender::Provider;
 use super::side::SharedAgentState;
 use super::tasks::Spawner;
 use super::upgrade;
+use crate::budget::Budgets;
 use crate::record::{Caller, ConnectionCaller, Fact, Record, RefuseReason};
 use crate::rules::Rules;
 
@@ -27,6 +28,7 @@ pub(super) struct Exchanges {
     pub(super) providers: Providers,
     pub(super) agent: SharedAgentState,
     pub(super) rules: watch::Receiver<Arc<Rules>>,
+    pub(super) budgets: Option<Arc<Budgets>>,
     pub(super) caller: ConnectionCaller,
     pub(super) record: Arc<dyn Record>,
     /// What goes on after HTTP.
@@ -60,7 +62,8 @@ impl Exchanges {
         };
         let upgrading = asks.is_upgrade.then(|| hyper::upgrade::on(&mut request));
         self.agent.lock().is_upgrading = asks.is_upgrade;
-        let (request, rules) = match self.decide(&provider.host, request).await? {
+        let decided = self.decide(&provider.host, request).await?;
+        let (request, rules) = match self.brake(&provider.host, decided).await? {
             Decided::Send { request, rules } => (request, rules),
             Decided::Answer(refusal) => return Ok(answer(refusal)),
         };

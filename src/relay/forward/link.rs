@@ -39,6 +39,7 @@ pub(in crate::relay) async fn forward(
         terms,
         request_head,
         rules,
+        budgets,
         caller,
         record,
     } = surroundings;
@@ -50,6 +51,7 @@ pub(in crate::relay) async fn forward(
         providers,
         agent: state.clone(),
         rules,
+        budgets,
         caller,
         record,
         upgrades,

@@ -8,6 +8,7 @@
 //! it. The observer sees the provider's connection: what was sent there, and what came from there.
 
 mod body;
+mod brake;
 mod decide;
 mod exchange;
 mod fields;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::pass::Terms;
+use crate::budget::Budgets;
 use crate::record::{ConnectionCaller, Record};
 use crate::rules::Rules;
 
@@ -43,6 +45,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) request_head: Duration,
     /// The rules that hold now.
     pub(super) rules: watch::Receiver<Arc<Rules>>,
+    /// Stop calls when they are used up; `None` where there are none.
+    pub(super) budgets: Option<Arc<Budgets>>,
     /// Who has opened the connection.
     pub(super) caller: ConnectionCaller,
     /// Where facts are recorded.

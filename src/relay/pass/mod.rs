@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::Instrument as _;
 
 use super::Shutdown;
+use super::brake::{self, Brake};
 use super::diagnostics::PassSpan;
 use super::lane::Lane;
 use crate::observe::{Direction, End, Observer};
@@ -34,7 +35,8 @@ pub struct Terms<'a> {
     pub record: &'a dyn Record,
 }
 
-/// Passes bytes until the end; `observer` sees them, if there is one.
+/// Passes bytes until the end; `observer` sees them, if there is one. While `brake` is on, the end
+/// comes as soon as no exchange is open.
 ///
 /// After [`End::Closed`], both streams have been shut down (close_notify). After any other end, the
 /// caller closes the connections below the streams, so that a message that was cut off does not
@@ -43,6 +45,7 @@ pub async fn pass<A, P>(
     agent: &mut A,
     provider: &mut P,
     observer: Option<Box<dyn Observer>>,
+    brake: Option<Brake>,
     terms: &Terms<'_>,
 ) -> End
 where
@@ -58,6 +61,7 @@ where
         up: Lane::Reading,
         down: Lane::Reading,
         tap,
+        brake,
     };
     let end = link.run(terms).instrument(span).await;
     link.tap.passage.ended(end);
@@ -75,6 +79,7 @@ struct Link<'a, A, P> {
     up: Lane,
     down: Lane,
     tap: Tap<'a>,
+    brake: Option<Brake>,
 }
 
 impl<A, P> Link<'_, A, P>
@@ -84,6 +89,7 @@ where
 {
     async fn run(&mut self, terms: &Terms<'_>) -> End {
         let mut draining = false;
+        let mut budgets = self.brake.as_ref().map(Brake::changes);
         loop {
             let deadline = self.tap.last + terms.idle;
             // All state is in the link: a dropped `poll` loses nothing.
@@ -92,6 +98,7 @@ where
                 step = poll_fn(|cx| self.poll(cx, draining)) => step,
                 () = terms.shutdown.force.cancelled() => Step::Forced,
                 () = terms.shutdown.drain.cancelled(), if !draining => Step::Drain,
+                () = brake::changed(&mut budgets) => Step::Budgets,
                 () = sleep_until(deadline) => Step::Quiet,
             };
             match step {
@@ -99,6 +106,8 @@ where
                 Step::Yield => yield_now().await,
                 Step::End(end) => return end,
                 Step::Forced => return forced(terms),
+                // The next poll asks the brake.
+                Step::Budgets => {}
                 Step::Drain => draining = true,
                 Step::Drained => {
                     self.close_in_order().await;
@@ -122,6 +131,10 @@ where
     fn poll(&mut self, cx: &mut Context<'_>, draining: bool) -> Poll<Step> {
         self.tap.begin_turn();
         loop {
+            // Before anything is read: no call begins that need not.
+            if self.is_braked() {
+                return Poll::Ready(Step::Drained);
+            }
             if self.up.is_over() && self.down.is_over() {
                 return Poll::Ready(Step::End(self.end()));
             }
@@ -131,6 +144,7 @@ where
                 up,
                 down,
                 tap,
+                ..
             } = self;
             if tap.is_full() && !tap.catch_up() {
                 return Poll::Ready(Step::Yield);
@@ -147,15 +161,23 @@ where
                 return Poll::Ready(Step::Yield);
             }
             if sent.is_pending() && received.is_pending() {
-                let rests =
-                    draining && !up.is_busy() && !down.is_busy() && tap.is_between_exchanges();
-                return if rests {
+                return if (draining && self.rests()) || self.is_braked() {
                     Poll::Ready(Step::Drained)
                 } else {
                     Poll::Pending
                 };
             }
         }
+    }
+
+    /// Whether closing the connection now cuts nothing off.
+    fn rests(&self) -> bool {
+        !self.up.is_busy() && !self.down.is_busy() && self.tap.is_between_exchanges()
+    }
+
+    /// Whether a budget lets no further call begin, and none is open.
+    fn is_braked(&mut self) -> bool {
+        self.brake.as_mut().is_some_and(Brake::is_on) && self.rests()
     }
 
     fn end(&self) -> End {
@@ -183,6 +205,8 @@ fn forced(terms: &Terms<'_>) -> End {
 /// What happened to a link.
 enum Step {
     Yield,
+    /// Of some budget, more or less is left.
+    Budgets,
     Drain,
     Drained,
     End(End),

@@ -119,7 +119,7 @@ impl Rig {
             shutdown: &shutdown,
             record: &facts,
         };
-        let link = pass(&mut near, &mut far, Some(observer(notes)), &terms);
+        let link = pass(&mut near, &mut far, Some(observer(notes)), None, &terms);
         let (end, ()) = tokio::join!(link, play(&mut rig));
         (end, rig.notes.all(), facts.0.into_inner().unwrap())
     }

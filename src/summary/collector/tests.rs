@@ -7,6 +7,7 @@ use crate::summary::Recorded;
 
 pub(in crate::summary) fn circumstances() -> Circumstances {
     Circumstances {
+        budgets: Vec::new(),
         program: "claude".to_owned(),
         started_at: UNIX_EPOCH,
         duration_seconds: 100.0,

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
+use crate::budget::{Amount, GroupBy, OnError, Unit, Window};
 use crate::record::{
     Cost, Fact, Host, Model, Outcome, PathShape, Provider, Quota, QuotaWindow, Sink as _,
     TokenUsage, UnreadCall, UnreadReason,
@@ -160,6 +161,50 @@ fn a_run_without_a_call_is_one_line_with_a_remedy() {
     };
     let text = super::render(&collector.report(circumstances), UNIX_EPOCH);
     assert!(text.contains("ran already (process 4711)"), "{text}");
+}
+
+#[test]
+fn budgets_are_named_with_what_they_have_stopped() {
+    let collector = Collector::default();
+    collector.receive(&Fact::ConnectionRefused(RefuseReason::Budget));
+    let nothing = render(&collector.report(sample_circumstances()), UNIX_EPOCH);
+    assert!(
+        nothing.contains("1 connection refused, as a budget is used up"),
+        "{nothing}"
+    );
+    collector.receive(&Fact::Call(Box::new(call("claude-opus", 0, 1))));
+    let dollars = |value| Amount {
+        unit: Unit::Cost,
+        value,
+    };
+    let status = BudgetStatus {
+        name: "daily".parse().unwrap(),
+        unit: Unit::Cost,
+        limit: dollars(5_000_000_000),
+        per: Window::Day,
+        by: GroupBy::All,
+        only: Vec::new(),
+        warn: 0.8,
+        stop: Some(1.0),
+        fail: OnError::Open,
+        since: None,
+        until: "2026-12-01T00:00:00Z".parse().ok(),
+        state: State::Stopped,
+        used: dollars(5_020_000_000),
+        used_ratio: 1.004,
+        is_lower_bound: true,
+        lifted_until: None,
+        stops: 1,
+        groups: Vec::new(),
+    };
+    let circumstances = Circumstances {
+        budgets: vec![status],
+        ..sample_circumstances()
+    };
+    let text = text(&collector, circumstances);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let expected = "budget daily: at least $5.02 of $5.00 a day spent (100 %), stopped until 2026-12-01T00:00:00Z";
+    assert!(words.contains(expected), "{text}");
 }
 
 /// Of the names in a report, those of hosts and models come from the traffic, that of the program

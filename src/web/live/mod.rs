@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::ledger::CallId;
 use crate::record::{
     Call, Correlated, Cost, Fact, HandshakeFailure, Host, Id, Label as _, Model, Models, Operation,
     Outcome, PathShape, Provider, Quality, RuleName, RuleResult, RuleUse, Side, Sink, TokenKind,
@@ -21,7 +22,7 @@ mod answer;
 mod rate;
 
 pub(super) use answer::live;
-pub(super) use rate::{Rates, WINDOW_SECONDS};
+pub(super) use rate::{Rates, SLOT_SECONDS, WINDOW_SECONDS};
 
 use rate::Generation;
 
@@ -65,6 +66,7 @@ pub(super) struct UnreadKind {
 /// A call that has ended, as `/v1/live` shows it too.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct LastCall {
+    pub(super) id: CallId,
     /// [`Call::number`].
     pub(super) number: u64,
     pub(super) ended_at: Timestamp,
@@ -200,6 +202,7 @@ impl LastCall {
             .checked_add(call.timing.duration)
             .unwrap_or(call.timing.started_at);
         Self {
+            id: CallId::new(time(call.timing.started_at), call.number),
             number: call.number,
             ended_at: time(ended_at),
             provider: call.provider,

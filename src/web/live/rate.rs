@@ -22,6 +22,15 @@ pub(in crate::web) struct Rates {
     /// The fastest models of the window, the fastest first; all others together are the last one,
     /// without a name.
     pub(in crate::web) models: Vec<(Option<Model>, Vec<f64>)>,
+    /// When the last slot began, in seconds since the Unix epoch.
+    pub(in crate::web) end: i64,
+}
+
+impl Rates {
+    /// How many slots the window has; 0 where there is no model.
+    pub(in crate::web) fn slots(&self) -> usize {
+        self.models.first().map_or(0, |(_, line)| line.len())
+    }
 }
 
 impl Generation {
@@ -80,7 +89,10 @@ impl Generation {
         if fastest.len() > NAMED {
             models.push((None, self.line(last, |model| !named.contains(model))));
         }
-        Rates { models }
+        Rates {
+            models,
+            end: last * SLOT_SECONDS,
+        }
     }
 
     /// Tokens per second in each slot up to `last`.
@@ -107,7 +119,7 @@ fn slot(at: Timestamp) -> i64 {
 }
 
 /// Fine enough to move, coarse enough for 150 points on a line.
-const SLOT_SECONDS: i64 = 2;
+pub(in crate::web) const SLOT_SECONDS: i64 = 2;
 
 /// What a glance takes in: the last five minutes.
 pub(in crate::web) const WINDOW_SECONDS: i64 = 300;
@@ -157,7 +169,8 @@ mod tests {
     fn a_call_is_spread_over_the_time_in_which_its_content_came() {
         let mut generation = Generation::default();
         generation.add(&generated(START, 7, 800), &Model::from_wire("m"));
-        let Rates { models } = rates(&mut generation, START + 11);
+        let Rates { models, end } = rates(&mut generation, START + 11);
+        assert_eq!(end, START as i64 + 10, "slots begin with even seconds");
         let [(model, line)] = &models[..] else {
             panic!("{models:?}")
         };
@@ -200,7 +213,7 @@ mod tests {
                 &Model::from_wire(&format!("m{number}")),
             );
         }
-        let Rates { models } = rates(&mut generation, START + 1);
+        let Rates { models, .. } = rates(&mut generation, START + 1);
         let names: Vec<_> = models
             .iter()
             .map(|(model, _)| model.as_ref().map(Model::as_str))

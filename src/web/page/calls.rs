@@ -2,101 +2,112 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{END_TABLE, NONE, View, begin_table, clock, dollars, escaped, grouped, seconds};
-use crate::record::{Outcome, Quality};
-use crate::web::cascades::path_of;
+use super::cascades::link;
+use super::html::{Cells, END_TABLE, begin_table, dollars, escaped, grouped, seconds};
+use super::marks::Marks;
+use super::{Reader, View};
+use crate::ledger::{CallId, Cascade};
+use crate::record::{Model, Outcome, Quality};
 use crate::web::live::LastCall;
 
 /// Writes nothing while no call has ended.
-pub(super) fn table(html: &mut String, view: &View) -> fmt::Result {
+pub(super) fn table(html: &mut String, view: &View<'_>) -> fmt::Result {
     if view.live.calls.is_empty() {
         return Ok(());
     }
-    begin_table(html, "Last calls", &COLUMNS)?;
-    for call in view.live.calls.iter().take(SHOWN) {
-        row(html, call)?;
+    let ended = format!("Ended ({})", view.reader.zone_at(view.now));
+    let columns = [
+        "Call",
+        &ended,
+        "Outcome",
+        "Cost",
+        "Input",
+        "Cached",
+        "Output",
+        "First chunk",
+        "Duration",
+    ];
+    begin_table(html, "Last calls", Some("/v1/live"), &columns)?;
+    for (call, cascade) in view.live.calls.iter().zip(&view.cascades_of_calls) {
+        title(html, view, call, cascade.as_ref())?;
+        figures(&mut Cells::new(html, &columns), view, call)?;
+        html.push_str("</tr>");
     }
     html.write_str(END_TABLE)
 }
 
-fn row(html: &mut String, call: &LastCall) -> fmt::Result {
-    let model = escaped(call.model.as_str());
+/// Begins the row with what was called, by which conversation.
+fn title(
+    html: &mut String,
+    view: &View<'_>,
+    call: &LastCall,
+    cascade: Option<&Cascade>,
+) -> fmt::Result {
     write!(
         html,
-        "<tr><th scope=\"row\">{model}<small>{} · {}",
-        call.provider, call.operation
+        "<tr><th scope=\"row\">{}<small>{} · {}",
+        call_link(view.reader, &view.marks, call.id, &call.model),
+        call.provider,
+        call.operation
     )?;
     if let Some(served) = &call.substituted_by {
         write!(html, " · answered by {}", escaped(served.as_str()))?;
     }
-    html.push_str("</small></th>");
-    write!(html, "<td>{}</td>", clock(call.ended_at))?;
-    let class = if call.outcome == Outcome::Ok {
-        "good"
-    } else {
-        "bad"
-    };
-    write!(
-        html,
-        "<td><span class=\"dot {class}\">{}</span></td>",
-        call.outcome
-    )?;
-    // A figure that is only a lower bound is marked.
-    let bound = if call.quality == Quality::Partial {
-        "≥\u{202f}"
-    } else {
-        ""
-    };
+    match (cascade, &call.cascade) {
+        (Some(cascade), _) => {
+            let name = view.names.get(cascade);
+            write!(html, "<br>{}", link(view.reader, &cascade.id, name))?;
+        }
+        // It is known, but not kept any more.
+        (None, Some(id)) => write!(html, "<br>{}", escaped(id.as_str()))?,
+        (None, None) => {}
+    }
+    html.write_str("</small></th>")
+}
+
+fn figures(cells: &mut Cells<'_>, view: &View<'_>, call: &LastCall) -> fmt::Result {
+    cells.cell("", view.reader.time(call.ended_at, view.now))?;
+    cells.cell("", outcome(call.outcome))?;
+    cells.known(call.cost.map(dollars))?;
     for tokens in [
         call.input_tokens,
         call.cache_read_tokens,
         call.output_tokens,
     ] {
-        match call.quality {
-            Quality::Unknown => html.push_str(NONE),
-            _ => write!(html, "<td>{bound}{}</td>", grouped(tokens))?,
-        }
+        cells.known(tokens_of(tokens, call.quality))?;
     }
-    match call.first_chunk_seconds {
-        Some(first) => write!(html, "<td>{}</td>", seconds(first))?,
-        None => html.push_str(NONE),
-    }
-    write!(html, "<td>{}</td>", seconds(call.duration_seconds))?;
-    match call.cost {
-        Some(cost) => write!(html, "<td>{}</td>", dollars(cost))?,
-        None => html.push_str(NONE),
-    }
-    match &call.cascade {
-        Some(id) => write!(
-            html,
-            "<td><a href=\"{}\">{}</a></td></tr>",
-            path_of(id),
-            escaped(short(id.as_str()))
-        ),
-        None => write!(html, "{NONE}</tr>"),
+    cells.known(call.first_chunk_seconds.map(seconds))?;
+    cells.cell("", seconds(call.duration_seconds))
+}
+
+/// The mark and name of the model, as a link to the page of the call.
+pub(super) fn call_link(reader: &Reader, marks: &Marks, id: CallId, model: &Model) -> String {
+    format!(
+        "{}<a href=\"{}\" title=\"call {id}\">{}</a>",
+        marks.get(model).key(),
+        reader.link(&format!("/calls/{id}")),
+        escaped(model.as_str())
+    )
+}
+
+/// Tokens as far as they can be trusted: a lower bound is marked, and `None` where none were seen.
+pub(super) fn tokens_of(tokens: u64, quality: Quality) -> Option<String> {
+    match quality {
+        Quality::Exact => Some(grouped(tokens)),
+        Quality::Partial => Some(format!("≥\u{202f}{}", grouped(tokens))),
+        Quality::Unknown => None,
     }
 }
 
-/// The beginning of an id distinguishes conversations; the link has the full id.
-fn short(id: &str) -> &str {
-    id.char_indices()
-        .nth(8)
-        .and_then(|(at, _)| id.get(..at))
-        .unwrap_or(id)
+/// How a call ended.
+pub(super) fn outcome(outcome: Outcome) -> String {
+    let class = if outcome == Outcome::Ok {
+        "good"
+    } else {
+        "bad"
+    };
+    format!("<span class=\"dot {class}\">{outcome}</span>")
 }
 
 /// As many as are worth a look beside everything else.
-const SHOWN: usize = 12;
-
-const COLUMNS: [&str; 10] = [
-    "Model",
-    "Ended (UTC)",
-    "Outcome",
-    "Input",
-    "Cached",
-    "Output",
-    "First chunk",
-    "Duration",
-    "Cost",
-    "Conversation",
-];
+pub(super) const SHOWN: usize = 12;

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::escaped;
+use super::html::escaped;
 use crate::launch::ConnectionGuide;
 
 /// Writes what to copy into a terminal.

@@ -2,23 +2,23 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{View, grouped};
+use super::View;
+use super::html::{counted, grouped};
 use crate::record::Side;
 use crate::web::live::Handshakes;
 
-pub(super) fn lights(html: &mut String, view: &View) -> fmt::Result {
-    html.push_str("<h2>TLS</h2><ul class=\"lights\">");
+pub(super) fn lights(html: &mut String, view: &View<'_>) -> fmt::Result {
+    html.push_str("<span class=\"lights\">");
     for (side, handshakes) in &view.live.handshakes {
         light(html, *side, handshakes)?;
     }
-    html.push_str("</ul>");
-    Ok(())
+    html.write_str("</span>")
 }
 
 fn light(html: &mut String, side: Side, handshakes: &Handshakes) -> fmt::Result {
     let peer = match side {
-        Side::Agent => "with the agent",
-        Side::Upstream => "with providers",
+        Side::Agent => "TLS with the agent",
+        Side::Upstream => "TLS with providers",
     };
     let class = match (&handshakes.failing, handshakes.made) {
         (Some(_), _) => "bad",
@@ -27,8 +27,8 @@ fn light(html: &mut String, side: Side, handshakes: &Handshakes) -> fmt::Result 
     };
     write!(
         html,
-        "<li><span class=\"dot {class}\">{peer}</span> {} handshakes",
-        grouped(handshakes.made)
+        "<span><span class=\"dot {class}\">{peer}</span>: {}",
+        counted(handshakes.made, "handshake", "handshakes")
     )?;
     if handshakes.failed > 0 {
         write!(html, ", {} failed", grouped(handshakes.failed))?;
@@ -36,6 +36,5 @@ fn light(html: &mut String, side: Side, handshakes: &Handshakes) -> fmt::Result 
     if let Some(reason) = handshakes.failing {
         write!(html, ", the last one: {reason}")?;
     }
-    html.push_str("</li>");
-    Ok(())
+    html.write_str("</span>")
 }

@@ -3,18 +3,19 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{View, escaped, grouped};
+use super::View;
+use super::html::{escaped, grouped};
 use crate::record::RuleResult;
 
 /// Nothing where there are no rules.
-pub(super) fn list(html: &mut String, view: &View) -> fmt::Result {
+pub(super) fn list(html: &mut String, view: &View<'_>) -> fmt::Result {
     let rules = &view.live.rules;
     if rules.active == 0 && !rules.is_broken && rules.uses.is_empty() {
         return Ok(());
     }
     write!(
         html,
-        "<h2>Rules</h2><p class=\"note\">{} change requests.</p><ul class=\"lights\">",
+        "<h2>Rules</h2><p class=\"note\">{} change requests.</p><ul class=\"events\">",
         match rules.active {
             1 => "One rule may".to_owned(),
             active => format!("{active} rules may"),

@@ -3,16 +3,17 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{View, escaped, grouped};
+use super::View;
+use super::html::{escaped, grouped};
 
-pub(super) fn list(html: &mut String, view: &View) -> fmt::Result {
+pub(super) fn list(html: &mut String, view: &View<'_>) -> fmt::Result {
     let unread = &view.live.unread;
     if unread.is_empty() {
         return Ok(());
     }
     html.push_str(
         "<h2>Not read</h2><p class=\"note\">These look like calls of models, in no format that is read. \
-         Their tokens are missing from all figures.</p><ul class=\"lights\">",
+         Their tokens are missing from all figures.</p><ul class=\"events\">",
     );
     for (kind, count) in unread {
         write!(

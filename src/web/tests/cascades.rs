@@ -148,16 +148,18 @@ async fn the_page_shows_running_conversations_first_and_as_text() {
     let page = gravimeter.get("/").await;
     let text = page.text();
     let (conversations, calls) = text.split_once("<section id=\"calls\">").expect("calls");
-    assert_eq!(conversations.matches("<a href=\"/v1/cascades/").count(), 10);
-    assert_eq!(calls.matches("<a href=\"/v1/cascades/").count(), 12);
+    let links = |section: &str| section.matches("<a href=\"/conversations/").count();
+    assert_eq!((links(conversations), links(calls)), (10, 12));
+    assert_eq!(calls.matches("<a href=\"/calls/").count(), 12);
     let running = text
-        .find("&lt;script&gt;alert(1)&lt;/script&gt;</a>")
+        .find("title=\"&lt;script&gt;alert(1)&lt;/script&gt;\">")
         .expect("the one that runs");
-    assert!(
-        text[running..].contains("/v1/cascades/c7\">c7</a><small>Model M &lt;High&gt;</small>"),
-        "then the others"
-    );
-    assert!(text.contains("<td>10.0 s ok</td><td>2.0 s</td>"));
+    let (_, others) = text[running..]
+        .split_once("/conversations/c7\" title=\"c7\">m · ")
+        .expect("then the others");
+    assert!(others.contains("</a><small>Model M &lt;High&gt;</small>"));
+    let run = "<td data-label=\"Last run\">10.0 s ok</td><td data-label=\"First chunk\">2.0 s</td>";
+    assert!(text.contains(run), "{text}");
     assert_eq!(text.matches("<script").count(), 1);
 }
 
@@ -179,6 +181,7 @@ async fn the_description_is_true_of_what_is_answered() {
     for (path, schema) in [
         ("/v1/cascades", "CascadePage"),
         ("/v1/cascades/c", "CascadeDetails"),
+        ("/v1/calls/1790000000000-7", "CallDetails"),
         ("/v1/quotas", "Quotas"),
         ("/v1/usage?by=cascade", "UsageReport"),
         ("/v1/usage?by=day", "UsageReport"),
@@ -282,7 +285,7 @@ async fn quotas_and_names_are_told() {
             .get("/")
             .await
             .text()
-            .contains("m<small>Model M (High) · gcp.gen_ai</small>")
+            .contains("</i>m<small>Model M (High) · gcp.gen_ai</small>")
     );
 }
 

@@ -36,12 +36,17 @@ impl Gravimeter {
 
     /// One that lets in whom `access` lets in.
     pub(super) async fn behind(config: Config, access: Option<Arc<Access>>) -> Self {
+        Self::begun(config, access, "2026-11-01T00:00:00Z").await
+    }
+
+    /// One whose ledger began then.
+    pub(super) async fn begun(config: Config, access: Option<Arc<Access>>, begun: &str) -> Self {
         let models: Arc<Models> = Arc::default();
         let metrics = Arc::new(Metrics::new(
             crate::export::Config::default(),
             Arc::clone(&models),
         ));
-        let started = "2026-11-01T00:00:00Z".parse::<Timestamp>().expect("a time");
+        let started = begun.parse::<Timestamp>().expect("a time");
         let live = Arc::new(Live::new(Arc::clone(&models)));
         let ledger = Arc::new(Ledger::new(started, models));
         let readiness = Readiness::new([Condition::Listening, Condition::Redirect]);

@@ -122,7 +122,7 @@ async fn a_page_shows_what_goes_on() {
         number: 8,
         ..call("<b>")
     });
-    page.shows("calls", "&lt;b&gt;<small>").await;
+    page.shows("calls", "&lt;b&gt;</a><small>").await;
     let correlation = Correlation {
         cascade: Some(id("conversation-9")),
         method: CorrelationMethod::Labels,
@@ -133,7 +133,7 @@ async fn a_page_shows_what_goes_on() {
     }));
     page.shows(
         "calls",
-        "<a href=\"/v1/cascades/conversation-9\">conversa</a>",
+        "<a href=\"/conversations/conversation-9\" title=\"conversation-9\">gemini-3-pro · ",
     )
     .await;
     let failed = Fact::HandshakeFailed {
@@ -141,7 +141,7 @@ async fn a_page_shows_what_goes_on() {
         reason: HandshakeFailure::UnknownCa,
     };
     gravimeter.facts.record(failed);
-    page.shows("lights", "1 failed, the last one: unknown_ca")
+    page.shows("status", "1 failed, the last one: unknown_ca")
         .await;
     let unread = |path: &str| {
         Fact::CallUnread(UnreadCall {

@@ -6,5 +6,6 @@ mod cascades;
 mod kit;
 mod limits;
 mod live;
+mod page;
 mod prometheus;
 mod usage;

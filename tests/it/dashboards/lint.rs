@@ -239,7 +239,7 @@ fn template_reload(board: &Value) -> Vec<String> {
         .collect()
 }
 
-fn panel_rule(board: &Value, keeps: impl Fn(&Value) -> bool) -> Vec<String> {
+fn panel_rule(board: &Value, mut keeps: impl FnMut(&Value) -> bool) -> Vec<String> {
     panels(board)
         .into_iter()
         .filter(|panel| !keeps(panel))
@@ -341,7 +341,8 @@ fn selector_rule(board: &Value, keeps: impl Fn(&Value, &Selector) -> bool) -> Ve
         .collect()
 }
 
-/// Beyond the linter: the increase over the whole range is for panels that show one number of it.
+/// Beyond the linter: the increase over the whole range is for panels that show one number of it,
+/// that over a day for panels with a point for each day.
 fn target_rate_interval(board: &Value) -> Vec<String> {
     selector_rule(board, |panel, selector| {
         let Some(window) = selector.window.map(|window| format!("{window}s")) else {
@@ -349,9 +350,12 @@ fn target_rate_interval(board: &Value) -> Vec<String> {
         };
         let of_range = selector.function.as_deref() == Some("increase")
             && ["stat", "table"].contains(&text(&panel["type"]));
-        window == RATE_INTERVAL || (window == RANGE && of_range)
+        let of_day = selector.function.as_deref() == Some("increase") && panel["interval"] == "1d";
+        window == RATE_INTERVAL || (window == RANGE && of_range) || (window == DAY && of_day)
     })
 }
+
+const DAY: &str = "86400s";
 
 fn target_matcher(board: &Value, label: &str) -> Vec<String> {
     selector_rule(board, |_, selector| {
@@ -413,6 +417,51 @@ fn boards_import_as_they_are_and_lead_to_each_other() {
             "{name}"
         );
     }
+}
+
+/// The models to choose from are those of the chosen provider, and all of them stand for it where a
+/// metric has no label for its provider.
+#[test]
+fn every_board_is_narrowed_by_provider_and_model() {
+    for board in boards() {
+        let variables = variables(&board.json);
+        let names: Vec<_> = variables.iter().map(|it| text(&it["name"])).collect();
+        assert_eq!(
+            names[1..5],
+            ["job", "instance", "provider", "model"],
+            "{}",
+            board.name
+        );
+        let model = &variables[4];
+        assert!(text(&model["query"]).contains("provider=~\"$provider\""));
+        assert!(model["allValue"].is_null(), "{}", board.name);
+    }
+}
+
+#[test]
+fn every_panel_says_what_it_means_that_there_is_nothing() {
+    for board in boards() {
+        let silent = panel_rule(&board.json, |panel| {
+            !text(&panel["fieldConfig"]["defaults"]["noValue"]).is_empty()
+        });
+        assert!(silent.is_empty(), "{}: {silent:?}", board.name);
+    }
+}
+
+/// By its name, unless the panel fixes it: not by its place among the others, which changes.
+#[test]
+fn a_line_has_its_colour_whatever_is_drawn_beside_it() {
+    let mut graphs = 0;
+    for board in boards() {
+        let wrong = panel_rule(&board.json, |panel| {
+            let is_graph = panel["type"] == "timeseries";
+            graphs += usize::from(is_graph);
+            !is_graph
+                || panel["fieldConfig"]["defaults"]["color"]["mode"] == "palette-classic-by-name"
+        });
+        assert!(wrong.is_empty(), "{}: {wrong:?}", board.name);
+    }
+    assert!(graphs > 30, "{graphs}");
 }
 
 #[test]

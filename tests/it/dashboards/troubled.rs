@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 use gravimeter::export::Metrics;
 use gravimeter::ledger::Ledger;
 use gravimeter::record::{
-    Call, Fact, HandshakeFailure, IpFamily, LedgerFailure, LedgerRecord, Model, Provider,
-    ProviderTime, Quality, Quota, QuotaWindow, Reported, RuleName, RuleResult, RuleUse, Side,
-    Sink as _, Timing, TokenUsage, UsageComparison,
+    Call, Fact, FollowFailure, HandshakeFailure, IpFamily, LedgerFailure, LedgerRecord, Model,
+    Provider, ProviderTime, Quality, Quota, QuotaWindow, Reported, RuleName, RuleResult, RuleUse,
+    Side, Sink as _, Timing, TokenUsage, UsageComparison,
 };
 use gravimeter::web::{self, Live, Readiness, Web};
 use jiff::Timestamp;
@@ -67,6 +67,7 @@ impl Troubled {
                 side: Side::Agent,
                 reason: HandshakeFailure::UnknownCa,
             },
+            Fact::FollowFailed(FollowFailure::Timeout),
             Fact::LedgerDropped(LedgerRecord::Call),
             Fact::LedgerFailed(LedgerFailure::Write),
             Fact::Quota(quota(round)),

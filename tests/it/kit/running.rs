@@ -146,6 +146,7 @@ impl Gravimeter {
             upstream: Arc::new(upstream),
             leaves: Arc::new(Leaves::new(Arc::clone(&authority)).expect("a key")),
             original_dst: original.clone(),
+            budgets: None,
             observers: Arc::new(recorder),
             rules: watch::channel(Arc::new(options.rules)).1,
             record: facts.clone(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use gravimeter::demo::agent::AppOutcome;
 use rustix::process::{Pid, Signal, kill_process};
@@ -100,6 +100,19 @@ async fn one_that_runs_already_is_named() {
     fs::write(&program, "#!/bin/sh\n").expect("written");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("ours");
     let program = program.to_str().expect("UTF-8");
+    // That of another user does not matter. Its number is the lower one.
+    let mut of_another_user = Command::new("setpriv");
+    of_another_user.args([
+        "--reuid=1",
+        "--regid=1",
+        "--clear-groups",
+        "--",
+        "bash",
+        "-c",
+    ]);
+    of_another_user.arg("exec -a /usr/share/antigravity/antigravity sleep 1000");
+    let is_root = rustix::process::geteuid().is_root();
+    let mut of_another_user = is_root.then(|| of_another_user.spawn().expect("it runs"));
     let mut before = stage
         .as_user()
         .args([
@@ -113,7 +126,19 @@ async fn one_that_runs_already_is_named() {
     let doctor = || gravimeter(&stage, &["doctor", "run", program]);
     // For a moment it is still called otherwise.
     until(async || doctor().contains(&named).then_some(())).await;
+    if let Some(other) = &mut of_another_user {
+        let command_line = format!("/proc/{}/cmdline", other.id());
+        until(async || {
+            let words = fs::read_to_string(&command_line).expect("it runs");
+            words.contains("antigravity").then_some(())
+        })
+        .await;
+    }
     let output = stage.run(&[program]).output().expect("it runs");
+    if let Some(other) = &mut of_another_user {
+        other.kill().expect("it runs");
+        other.wait().expect("it ends");
+    }
     before.kill().expect("it runs");
     before.wait().expect("it ends");
     let said = err(&output);
@@ -131,7 +156,10 @@ async fn one_that_runs_already_is_named() {
 
 /// A program of this name, which is all that a person types.
 fn application(stage: &Stage) -> std::path::PathBuf {
+    let language_server = stage.path("language_server_linux_x64");
+    fs::hard_link(stage.path("gravimeter"), &language_server).expect("a link");
     let options = json!({
+        "executable": language_server,
         "roots": stage.path("root.pem"),
         "own_requests": OWN,
         "language_server": {

@@ -311,6 +311,101 @@ async fn a_service_that_is_started_again_goes_on_with_the_session() {
     assert_eq!(sessions[0]["state"], "ended", "{sessions:?}");
 }
 
+/// What another version, or something that is no `run`, may send.
+#[tokio::test]
+async fn what_is_no_offer_is_refused_with_a_reason_and_harms_nothing() {
+    let stage = Stage::new();
+    stage.configure();
+    let _service = Service::start(&stage).await;
+    let offer = |version: u32, server: &str| {
+        format!(
+            r#"{{"offer": {{"version": {version}, "session": "s", "program": "p", "folder": null, "remote": null, "branch": null,
+             "started_at": 1, "redirect": 0, "programs": [], "tunnels_untrusting": false, "language_server": {server}}}}}"#
+        )
+        .replace('\n', " ")
+    };
+    let inside = r#"{"ca_folder": "/x", "in_namespace": true, "is_expected": false}"#;
+    for (line, descriptors, why) in [
+        (offer(1, "null"), "tcp", "another version"),
+        ("no JSON".to_owned(), "tcp", "another version"),
+        (offer(2, "null"), "tcp.connected", "does not listen"),
+        (offer(2, "null"), "udp", "a socket cannot be used"),
+        (offer(2, inside), "tcp", "namespaces are missing"),
+    ] {
+        let mut python = stage.as_user();
+        python.args(["python3", "-c", OFFER]);
+        python
+            .arg(stage.state().join("sessions.sock"))
+            .arg(descriptors)
+            .arg(&line);
+        let output = python.output().expect("python");
+        let said = out(&output);
+        assert!(
+            said.contains("refused") && said.contains(why),
+            "{line} {descriptors}: {said} {}",
+            err(&output)
+        );
+    }
+    let run = stage.run_anyhow(&borrowed(&call(USAGE))).output();
+    succeeded(&run.expect("it runs"));
+    assert_eq!(stage.sessions().len(), 1, "only the true one");
+}
+
+const OFFER: &str = r#"
+import socket, sys
+path, kind, line = sys.argv[1:]
+service = socket.socket(socket.AF_UNIX)
+service.settimeout(60)
+service.connect(path)
+listener = socket.create_server(("127.0.0.1", 0))
+sockets = {"tcp": listener, "udp": socket.socket(socket.AF_INET, socket.SOCK_DGRAM)}
+sockets["tcp.connected"] = socket.create_connection(listener.getsockname())
+socket.send_fds(service, [b"F"], [sockets[kind].fileno()])
+service.sendall(line.encode() + b"\n")
+print(service.makefile().readline())
+"#;
+
+/// The program does not trust it, and would only see errors of its TLS library.
+#[tokio::test]
+async fn a_service_with_another_ca_does_not_get_the_session() {
+    let stage = Stage::new();
+    stage.configure();
+    let mut service = Service::start(&stage).await;
+    let (called, go) = (stage.home().join("called"), stage.home().join("go"));
+    let quoted: Vec<_> = call(USAGE).iter().map(|word| format!("'{word}'")).collect();
+    let curl = quoted.join(" ");
+    let script = format!(
+        "{curl} >/dev/null; touch {}; while ! test -e {}; do sleep 0.01; done; {curl}; echo curl $?",
+        called.display(),
+        go.display()
+    );
+    let mut run = stage.run_anyhow(&["sh", "-c", &script]);
+    let run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let run = run.expect("it runs");
+    until(async || called.exists().then_some(())).await;
+    until(async || (stage.sessions()[0]["usage"]["calls"] == 1).then_some(())).await;
+    service.kill();
+    fs::remove_dir_all(stage.state().join("ca")).expect("a CA");
+    let _service = Service::start(&stage).await;
+    let runs = stage.state().join("runs");
+    until(async || {
+        let mut found = Vec::new();
+        holding(&runs, "nobody observes the program any more", &mut found);
+        (!found.is_empty()).then_some(())
+    })
+    .await;
+    fs::write(&go, "").expect("written");
+    let output = run.wait_with_output().expect("it ends");
+    // The kernel's refusal: nothing listens any more.
+    assert!(
+        out(&output).contains("curl 7\n"),
+        "{} {}",
+        out(&output),
+        err(&output)
+    );
+    assert!(stage.sessions().iter().all(|it| it["state"] != "running"));
+}
+
 /// The run goes on by itself, and so has the ledger: a service that starts meanwhile gets it when
 /// the run ends, with what it has recorded by then.
 #[tokio::test]

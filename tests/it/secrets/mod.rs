@@ -9,6 +9,7 @@ mod http2;
 mod notices;
 mod recordings;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -293,6 +294,7 @@ impl Stage {
             "/metrics",
             "/v1/usage",
             "/v1/usage?by=provider",
+            "/v1/budgets",
             "/v1/quotas",
             "/healthz",
             "/readyz",
@@ -304,6 +306,24 @@ impl Stage {
                 self.binary.ask(path, &fields).await.into_bytes(),
             ));
         }
+        // What the page links to tells identifiers as it does itself.
+        let page = self.binary.ask("/", "").await;
+        let links = page
+            .split("href=\"")
+            .filter_map(|rest| rest.split('"').next());
+        let of_one =
+            |link: &&str| link.starts_with("/calls/") || link.starts_with("/conversations/");
+        let links: BTreeSet<&str> = links.filter(of_one).collect();
+        assert!(!links.is_empty(), "calls and conversations have pages");
+        for link in links {
+            let answer = self.binary.ask(link, &fields).await;
+            words.push(("/".to_owned(), answer.into_bytes()));
+            let as_json = link.split('?').next().unwrap_or(link);
+            let as_json = as_json.replace("/conversations/", "/cascades/");
+            let answer = self.binary.ask(&format!("/v1{as_json}"), &fields).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{as_json}: {answer}");
+            words.push(("/v1/cascades".to_owned(), answer.into_bytes()));
+        }
         words.push((
             "OpenMetrics".to_owned(),
             self.binary.ask("/metrics", open_metrics).await.into_bytes(),
@@ -314,6 +334,10 @@ impl Stage {
             format!("/v1/usage?since={key}"),
             format!("/v1/cascades?cursor={key}"),
             format!("/v1/cascades/{odd}"),
+            format!("/v1/calls/{odd}"),
+            format!("/calls/{odd}"),
+            format!("/conversations/{odd}"),
+            format!("/?tz={key}"),
             format!("/v1/quotas?{key}"),
         ] {
             let answer = self.binary.ask(&path, &fields).await;
