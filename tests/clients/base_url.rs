@@ -1,7 +1,7 @@
 //! Real agents that are told that their provider is the base-URL door: they trust no further CA, and
 //! what they spend is counted to the token.
 
-use crate::client::Route;
+use crate::client::{Client, Route};
 use crate::gravimeter::BASE_URL;
 use crate::provider::{Coding, Form, Setting, USE_TOOL};
 use crate::run::Run;
@@ -13,7 +13,7 @@ pub(crate) fn claude_code() {
         coding: Coding::Gzip,
         ..Setting::default()
     };
-    let claude = |client: &_| claude_code::claude(client, USE_TOOL, claude_code::ANTHROPIC);
+    let claude = |client: &Client| claude_code::claude(client, USE_TOOL, claude_code::ANTHROPIC);
     let (said, calls) = run.calls(setting, claude);
     assert_eq!(calls.len(), 2, "{said}");
     run.finish(&[(Form::Http1, Coding::Gzip)]);

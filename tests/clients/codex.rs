@@ -133,14 +133,15 @@ pub(crate) fn codex(client: &Client, prompt: &str, options: &[String]) -> Vec<Va
 }
 
 /// The options by which it asks a provider for events.
-fn by_events(provider: &str) -> [String; 4] {
+pub(crate) fn by_events(provider: &str) -> [String; 4] {
     let provider = format!(
         "model_providers.events={{{provider},wire_api=\"responses\",supports_websockets=false}}"
     );
     ["-c", "model_provider=events", "-c", &provider].map(str::to_owned)
 }
 
-const API: &str = r#"name="OpenAI",base_url="https://api.openai.com/v1",env_key="OPENAI_API_KEY""#;
+pub(crate) const API: &str =
+    r#"name="OpenAI",base_url="https://api.openai.com/v1",env_key="OPENAI_API_KEY""#;
 const CHATGPT: &str =
     r#"name="OpenAI",base_url="https://chatgpt.com/backend-api/codex",requires_openai_auth=true"#;
 

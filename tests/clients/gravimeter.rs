@@ -27,10 +27,14 @@ pub(crate) struct Gravimeter(Child);
 impl Gravimeter {
     /// Installs the redirect of the agent's user, starts the program with the CONNECT proxy beside
     /// it, and waits until it is ready. Its spans go to the collector.
-    pub(crate) fn start(collector: SocketAddr) -> Self {
+    /// `rules` is the text of a file of rules.
+    pub(crate) fn start(collector: SocketAddr, rules: &str) -> Self {
         install();
         write_program(IDLE_AGENT, "#!/bin/bash\nexec sleep infinity\n");
-        root(&format!("useradd {PROXY_USER} && chmod 755 {STATE}"));
+        root(&format!(
+            "useradd {PROXY_USER} && chmod 755 {STATE} && mkdir {RULES}"
+        ));
+        std::fs::write(format!("{RULES}/rules.toml"), rules).expect("a folder of rules");
         let users = format!("{PROXY_USER},root");
         // The providers' address is one of this machine, to which the proxy leads nobody unless it
         // is told to.
@@ -42,6 +46,7 @@ impl Gravimeter {
             .args(["--capture.connect_listen", PROXY])
             .args(["--capture.connect_users", &users])
             .args(["--capture.base_url.listen", BASE_URL])
+            .args(["--rules.folder", RULES])
             .args(["--intercept.hosts", &intercepted.join(",")])
             .args(["--otlp.endpoint", &format!("http://{collector}")])
             .args(["--upstream.extra_roots", provider::ROOT])
@@ -132,6 +137,9 @@ fn ask(path: &str) -> Option<String> {
     let output = shell_as(OPERATOR, &format!("curl -fs '127.0.0.1:8741{path}'"));
     output.status.success().then(|| text(&output))
 }
+
+/// Where its rules are.
+const RULES: &str = "/var/lib/rules";
 
 /// The agent that the program itself starts, which only stays.
 const IDLE_AGENT: &str = "/usr/local/bin/idle-agent";

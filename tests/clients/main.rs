@@ -35,6 +35,7 @@ mod provider;
 #[path = "../it/kit/pty.rs"]
 #[allow(dead_code, reason = "shared with the tests of `it`")]
 mod pty;
+mod ruled;
 mod run;
 mod sdk;
 #[path = "../skip.rs"]
@@ -82,11 +83,14 @@ tests![
     sdk: [python, node, python_with_errors, node_with_errors],
 ];
 
-/// Name and body of every other test: of the base-URL door and of `gravimeter run`.
-const OTHERS: [(&str, fn()); 6] = [
+/// Name and body of every other test: of the base-URL door, of rules and of `gravimeter run`.
+const OTHERS: [(&str, fn()); 9] = [
     ("base_url::claude_code", base_url::claude_code),
     ("base_url::codex", base_url::codex),
     ("base_url::gemini_cli", base_url::gemini_cli),
+    ("ruled::claude_code", ruled::claude_code),
+    ("ruled::codex", ruled::codex),
+    ("ruled::gemini_cli", ruled::gemini_cli),
     ("under_run::claude_code", under_run::claude_code),
     ("under_run::codex", under_run::codex),
     ("under_run::gemini_cli", under_run::gemini_cli),

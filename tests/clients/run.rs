@@ -26,10 +26,15 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn start(route: Route) -> Self {
+        Self::start_with(route, "")
+    }
+
+    /// The same where these rules hold.
+    pub(crate) fn start_with(route: Route, rules: &str) -> Self {
         let providers = Providers::start();
         let runtime = Runtime::new().expect("a runtime");
         let collector = runtime.block_on(Collector::start(&[Reply::Take]));
-        let gravimeter = Gravimeter::start(collector.addr);
+        let gravimeter = Gravimeter::start(collector.addr, rules);
         let tap = (route == Route::Recorded).then(Tap::start);
         Self {
             client: Client::new(route),

@@ -91,14 +91,14 @@ pub(crate) fn other_users_are_refused_at_the_base_url_door() {
             let socket = format!("{STATE}/base-url.sock");
             let gravimeter = serve_ready_with(&[
                 ("GRAVIMETER_CAPTURE_BASE_URL_LISTEN", "127.0.0.1:8744"),
-                ("GRAVIMETER_CAPTURE_BASE_URL_SOCKET", &socket),
+                ("GRAVIMETER_CAPTURE_BASE_URL_SOCKET", socket.as_str()),
                 ("GRAVIMETER_CAPTURE_CONNECT_USERS", "bob"),
             ]);
             // No server is behind that path: who is served is told so.
             let ask = "curl -s -w ' %{http_code}' http://localhost:8744/nothing";
             let by_socket = format!("{ask} --unix-socket {socket}");
             for served in [OPERATOR, "bob"] {
-                for ask in [ask, &by_socket] {
+                for ask in [ask, by_socket.as_str()] {
                     let said = text(&shell_as(served, ask));
                     assert!(said.ends_with(" 404"), "{served}: {said}");
                 }

@@ -6,10 +6,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 use http::HeaderMap;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyDataStream, BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt as _, BodyStream, Full, StreamBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -79,8 +79,7 @@ pub(super) fn uncollected(content: Bytes, trailers: Option<HeaderMap>) -> BoxBod
 /// A body of which some pieces were taken already.
 fn begun(pieces: Vec<Bytes>, rest: BoxBody) -> BoxBody {
     let pieces = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
-    let rest = BodyDataStream::new(rest).map_ok(Frame::data);
-    StreamBody::new(stream::iter(pieces).chain(rest)).boxed_unsync()
+    StreamBody::new(stream::iter(pieces).chain(BodyStream::new(rest))).boxed_unsync()
 }
 
 /// One piece stays where it is.

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::websocket::{self, Socket};
-use super::{Answer, Asked, Call, Coding, Form, Shared, answer, lock, responses};
+use super::{Answer, Asked, Call, Coding, Form, RULE_MARK, Shared, answer, lock, responses};
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -83,6 +83,8 @@ fn count(shared: &Shared, asked: &Asked, form: (Form, Coding)) -> Answer {
                 ..call.clone()
             });
             served.forms.insert(form);
+            let body = asked.body.to_string();
+            served.marked += usize::from(body.contains(RULE_MARK));
         }
         None => {
             let request = format!("{} {}{}", asked.method, asked.host, asked.path);

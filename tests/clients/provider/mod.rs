@@ -122,12 +122,17 @@ struct Shared {
     tasks: TaskTracker,
 }
 
+/// What a rule of the tests adds to every system prompt.
+pub(crate) const RULE_MARK: &str = "Answer as the rule of the tests says.";
+
 /// What was asked and answered.
 #[derive(Debug, Default)]
 pub(crate) struct Served {
     pub(crate) calls: Vec<Call>,
     /// Every other request, as its method, host and path, and how often it came.
     pub(crate) others: BTreeMap<String, u64>,
+    /// How many of the calls had [`RULE_MARK`] in their body.
+    pub(crate) marked: usize,
     /// HTTP versions and codings in which calls were answered.
     pub(crate) forms: BTreeSet<(Form, Coding)>,
 }
