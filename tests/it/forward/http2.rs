@@ -5,6 +5,7 @@ use h2::{Reason, RecvStream, client, server};
 use http::{HeaderMap, Request, Response};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 use super::options;
 use crate::kit::{Gravimeter, GravimeterOptions, read_all, soon};
@@ -32,7 +33,7 @@ async fn pair(gravimeter: &Gravimeter) -> Pair {
     Pair {
         agent,
         provider: provider.expect("HTTP/2"),
-        driver: tokio::spawn(connection),
+        driver: TaskTracker::new().spawn(connection),
     }
 }
 
@@ -79,7 +80,7 @@ async fn a_stream_passes_with_its_body_and_trailers_both_ways() {
     let (request, mut respond) = accept(&mut pair).await;
     assert_eq!(request.uri(), "https://api.example.com/v1/messages?a=b");
     assert_eq!(request.headers()["x-order"], "1");
-    let provider = tokio::spawn(async move { while pair.provider.accept().await.is_some() {} });
+    let provider = TaskTracker::new().spawn(async move { while pair.provider.accept().await.is_some() {} });
     let mut asked = request.into_body();
     assert_eq!(content(&mut asked).await.expect("whole"), b"{\"a\":1}");
     assert_eq!(soon(asked.trailers()).await.expect("whole"), Some(trailers));
@@ -120,7 +121,7 @@ async fn streams_do_not_wait_for_each_other() {
     respond
         .send_response(Response::new(()), true)
         .expect("open");
-    let provider = tokio::spawn(async move { while pair.provider.accept().await.is_some() {} });
+    let provider = TaskTracker::new().spawn(async move { while pair.provider.accept().await.is_some() {} });
     assert_eq!(soon(quick).await.expect("an answer").status(), 200);
     drop(slow);
     provider.abort();
@@ -176,14 +177,14 @@ async fn a_reset_reaches_the_other_side_with_its_reason() {
         "begun"
     );
     body.send_reset(Reason::CANCEL);
-    let provider = tokio::spawn(async move {
+    let provider = TaskTracker::new().spawn(async move {
         while let Some(next) = pair.provider.accept().await {
             // By the agent: what the provider learns of it.
             let (_, mut respond) = next.expect("open");
             let mut body = respond
                 .send_response(Response::new(()), false)
                 .expect("open");
-            tokio::spawn(async move { std::future::poll_fn(|cx| body.poll_reset(cx)).await });
+            TaskTracker::new().spawn(async move { std::future::poll_fn(|cx| body.poll_reset(cx)).await });
         }
     });
     let error = soon(answered.data())
@@ -243,7 +244,7 @@ async fn a_provider_that_says_good_bye_has_the_agent_open_a_new_connection() {
     respond
         .send_response(Response::new(()), true)
         .expect("open");
-    let provider = tokio::spawn(async move { while pair.provider.accept().await.is_some() {} });
+    let provider = TaskTracker::new().spawn(async move { while pair.provider.accept().await.is_some() {} });
     assert_eq!(soon(response).await.expect("an answer").status(), 200);
     // GOAWAY ends the agent's connection in order.
     drop(pair.agent);
@@ -302,7 +303,7 @@ async fn no_flood_of_the_agents_gets_through() {
         let (mut agent, provider) = gravimeter.pair().await;
         let begun = [PREFACE, &frame(4, 0, 0, b"")].concat();
         // A provider that reads and answers nothing.
-        let provider = tokio::spawn(async move {
+        let provider = TaskTracker::new().spawn(async move {
             let mut provider = provider;
             read_all(&mut provider).await.0.len()
         });
