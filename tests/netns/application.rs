@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::run::{HOME, REPORT, line, nothing_is_left, on_network, report};
 use crate::running::{FIRST, Provider, root_file, wait_for};
-use crate::stage::{OPERATOR, PROGRAM, PROVIDER_V4, as_user, root, shell_as, text};
+use crate::stage::{OPERATOR, PROGRAM, PROVIDER_V4, STATE, as_user, root, shell_as, text};
 
 const USERS: u64 = 2;
 const MESSAGES: u64 = 3;
@@ -56,7 +56,7 @@ pub(crate) fn a_service_follows_its_language_server_from_inside() {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null());
             let mut service = service.spawn().expect("the service runs");
-            let sessions = Path::new(HOME).join(".local/state/gravimeter/sessions.sock");
+            let sessions = Path::new(STATE).join("sessions.sock");
             wait_for("the service", || sessions.exists());
             let words = format!(
                 "cd {HOME}; HOME={HOME} exec {PROGRAM} run --json {REPORT} --scope namespace -- {HOME}/antigravity"

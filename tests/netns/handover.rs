@@ -55,7 +55,8 @@ pub(crate) fn a_service_of_another_user_takes_the_sessions_of_its_group_alone() 
             // Nor find a language server there: the run does that by itself.
             let agy = format!("{HOME}/agy");
             write_program(&agy, &format!("#!/bin/bash\n{}\n", call(PROVIDER_V4)));
-            assert_eq!(spent_by(OPERATOR, HOME, &agy), Kept::InOwnLedger);
+            let run = format!("--program '*' -- {agy}");
+            assert_eq!(spent_by(OPERATOR, HOME, &run), Kept::InOwnLedger);
             assert_eq!(
                 spent(MALLORY, MALLORY_HOME, &call(PROVIDER_V4)),
                 Kept::InOwnLedger
@@ -88,15 +89,16 @@ enum Kept {
 
 /// Runs a shell line that makes one call, as a user.
 fn spent(user: &str, home: &str, line: &str) -> Kept {
-    spent_by(user, home, &format!("bash -c {}", quoted(line)))
+    spent_by(user, home, &format!("-- bash -c {}", quoted(line)))
 }
 
+/// Runs a program, given behind further options, that makes one call.
 fn spent_by(user: &str, home: &str, program: &str) -> Kept {
     let report = format!("{home}/run.json");
     let output = shell_as(
         user,
         &format!(
-            "cd {home}; HOME={home} exec {PROGRAM} run --json {report} --scope namespace --program '*' -- {program}"
+            "cd {home}; HOME={home} exec {PROGRAM} run --json {report} --scope namespace {program}"
         ),
     );
     assert!(output.status.success(), "{user}: {}", text(&output));

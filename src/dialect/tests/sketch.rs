@@ -20,10 +20,9 @@ const CALL: CallHead = CallHead {
     form: &anthropic::MESSAGE,
     expects_events: false,
     request: |head, memory| json_request(head, memory, MessageRequest::default()),
-    answer: |of| json_body(of, Answer::default()),
+    answer: |of| json_body(of, Answer(TokenUsage::default())),
 };
 
-#[derive(Default)]
 struct Answer(TokenUsage);
 
 impl ReadAnswer for Answer {

@@ -140,6 +140,7 @@ proptest! {
     #![proptest_config(crate::seeds::usual())]
 
     /// The same document as another implementation of RFC 6902 makes, or an error where that has one.
+    /// What it has changed before the error does not count: its way to undo that panics at some.
     #[test]
     fn a_patch_does_what_the_rfc_says(document in document(), operations in prop::collection::vec(any_operation(), 1..4)) {
         let ours: Vec<_> = operations.iter().map(|one| operation(one).expect("an operation")).collect();
@@ -147,7 +148,7 @@ proptest! {
         let mut expected = document.clone();
         let text = serde_json::to_string_pretty(&document).expect("JSON");
         let result = apply(&text, &ours);
-        match json_patch::patch(&mut expected, &theirs) {
+        match json_patch::patch_unsafe(&mut expected, &theirs) {
             Ok(()) => {
                 let edited = result.expect("an edit");
                 let edited: Value = serde_json::from_str(&edited).expect("JSON");

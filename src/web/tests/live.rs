@@ -159,7 +159,11 @@ async fn a_page_shows_what_goes_on() {
         active: 2,
         is_broken: true,
     });
-    page.shows("rules", "2 rules may change requests").await;
+    page.shows(
+        "rules",
+        "2 rules may change requests.</p><ul class=\"events\"><li><span class=\"dot bad\">The last edit has mistakes",
+    )
+    .await;
     let used = RuleUse {
         rule: RuleName::parse("tone").unwrap(),
         result: RuleResult::TooLarge,
@@ -168,7 +172,6 @@ async fn a_page_shows_what_goes_on() {
     gravimeter.facts.record(Fact::RuleUsed(used.clone()));
     gravimeter.facts.record(Fact::RuleUsed(used));
     page.shows("rules", "tone</span> too large 2").await;
-    page.shows("rules", "The last edit has mistakes").await;
 }
 
 #[tokio::test]

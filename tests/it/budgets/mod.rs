@@ -312,7 +312,11 @@ async fn agree(binary: &Binary, ok: u64, interrupted: u64) {
     let of_programs: u64 = known
         .map(|(_, group)| group["calls"].as_u64().expect("calls"))
         .sum();
-    assert!((ok..=ok + interrupted).contains(&of_programs));
+    assert!(
+        (ok..=ok + interrupted).contains(&of_programs),
+        "{of_programs} of {ok} and {interrupted}: {}",
+        usage(binary, "program").await["programs"]
+    );
     let (calls, tokens) = (totals["calls"].as_u64(), totals["total_tokens"].as_u64());
     for (name, expected) in [
         ("calls", calls),

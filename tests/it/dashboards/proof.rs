@@ -32,10 +32,18 @@ use crate::whole::{Whole, sum};
 
 /// Metrics of boards that Gravimeter cannot have in this test: they are asked of every instance
 /// instead.
-const ELSEWHERE: [(&str, &str); 4] = [
+const ELSEWHERE: [(&str, &str); 7] = [
     (
         "gravimeter_ai_credits_total",
         "the stand-in provider charges no credits; the troubled exporter states them",
+    ),
+    (
+        "gravimeter_budget_stops_total",
+        "no budget stops the agent of this test; the troubled exporter has one that does",
+    ),
+    (
+        "gravimeter_budget_used_ratio",
+        "it has no budget; the troubled exporter has one",
     ),
     (
         "gravimeter_cascade_follow_errors_total",
@@ -48,6 +56,10 @@ const ELSEWHERE: [(&str, &str); 4] = [
     (
         "changes(process_start_time_seconds",
         "Gravimeter of this test starts once; another process starts twice",
+    ),
+    (
+        "gravimeter_rules_applied_total",
+        "no rule changes its requests; the troubled exporter states one that does",
     ),
 ];
 

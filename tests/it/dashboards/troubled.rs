@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use gravimeter::budget::{Amount, Budget, Budgets, GroupBy, OnError, Unit, Window};
 use gravimeter::export::Metrics;
 use gravimeter::ledger::Ledger;
 use gravimeter::record::{
@@ -15,6 +16,7 @@ use gravimeter::record::{
 };
 use gravimeter::web::{self, Live, Readiness, Web};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -25,6 +27,7 @@ use crate::traces::facts::call;
 pub struct Troubled {
     pub addr: SocketAddr,
     metrics: Arc<Metrics>,
+    budgets: Arc<Budgets>,
     rounds: AtomicU64,
     _end: DropGuard,
 }
@@ -37,6 +40,8 @@ impl Troubled {
             gravimeter::export::Config::default(),
             Arc::default(),
         ));
+        let budgets = Arc::new(used_up());
+        metrics.show_budgets(Arc::clone(&budgets));
         let ledger = Arc::new(Ledger::new(Timestamp::now(), Arc::default()));
         let live = Arc::new(Live::new(Arc::default()));
         let web = Web::new(
@@ -52,6 +57,7 @@ impl Troubled {
         Self {
             addr,
             metrics,
+            budgets,
             rounds: AtomicU64::new(0),
             _end: end.drop_guard(),
         }
@@ -93,8 +99,30 @@ impl Troubled {
             Fact::Call(Box::new(without_usage())),
             Fact::Call(Box::new(substituted())),
         ];
-        troubles.iter().for_each(|fact| self.metrics.receive(fact));
+        for fact in &troubles {
+            self.metrics.receive(fact);
+            self.budgets.receive(fact);
+        }
     }
+}
+
+/// A budget that the first calls use up.
+fn used_up() -> Budgets {
+    let budget = Budget {
+        name: "calls".parse().expect("a name"),
+        limit: Amount {
+            unit: Unit::Calls,
+            value: 1,
+        },
+        window: Window::Day,
+        by: GroupBy::All,
+        only: Vec::new(),
+        warn: 0.8,
+        stop: Some(1.0),
+        on_error: OnError::Open,
+        zone: TimeZone::UTC,
+    };
+    Budgets::new(vec![budget], Arc::default(), |_| None, Timestamp::now())
 }
 
 /// Nine tenths, and then ever less, hours before it is full again.

@@ -140,7 +140,8 @@ async fn a_scrape_comes_through_whoever_else_only_begins_a_request() {
 async fn a_flood_of_refusals_leaves_a_short_log_that_says_what_it_lacks() {
     const REFUSED: u64 = 2000;
     let upstream = Upstream::start().await;
-    let mut binary = Binary::start(&upstream.flags(&["--log.level", "debug"])).await;
+    let flags = ["--log.level", "debug", "--capture.redirect", "external"];
+    let mut binary = Binary::start(&upstream.flags(&flags)).await;
     let redirect = redirect_door(&binary.log());
     for _ in 0..REFUSED {
         for (door, sent) in [

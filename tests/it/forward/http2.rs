@@ -80,7 +80,8 @@ async fn a_stream_passes_with_its_body_and_trailers_both_ways() {
     let (request, mut respond) = accept(&mut pair).await;
     assert_eq!(request.uri(), "https://api.example.com/v1/messages?a=b");
     assert_eq!(request.headers()["x-order"], "1");
-    let provider = TaskTracker::new().spawn(async move { while pair.provider.accept().await.is_some() {} });
+    let provider =
+        TaskTracker::new().spawn(async move { while pair.provider.accept().await.is_some() {} });
     let mut asked = request.into_body();
     assert_eq!(content(&mut asked).await.expect("whole"), b"{\"a\":1}");
     assert_eq!(soon(asked.trailers()).await.expect("whole"), Some(trailers));
@@ -121,7 +122,8 @@ async fn streams_do_not_wait_for_each_other() {
     respond
         .send_response(Response::new(()), true)
         .expect("open");
-    let provider = TaskTracker::new().spawn(async move { while pair.provider.accept().await.is_some() {} });
+    let provider =
+        TaskTracker::new().spawn(async move { while pair.provider.accept().await.is_some() {} });
     assert_eq!(soon(quick).await.expect("an answer").status(), 200);
     drop(slow);
     provider.abort();
@@ -184,7 +186,8 @@ async fn a_reset_reaches_the_other_side_with_its_reason() {
             let mut body = respond
                 .send_response(Response::new(()), false)
                 .expect("open");
-            TaskTracker::new().spawn(async move { std::future::poll_fn(|cx| body.poll_reset(cx)).await });
+            TaskTracker::new()
+                .spawn(async move { std::future::poll_fn(|cx| body.poll_reset(cx)).await });
         }
     });
     let error = soon(answered.data())
@@ -244,7 +247,8 @@ async fn a_provider_that_says_good_bye_has_the_agent_open_a_new_connection() {
     respond
         .send_response(Response::new(()), true)
         .expect("open");
-    let provider = TaskTracker::new().spawn(async move { while pair.provider.accept().await.is_some() {} });
+    let provider =
+        TaskTracker::new().spawn(async move { while pair.provider.accept().await.is_some() {} });
     assert_eq!(soon(response).await.expect("an answer").status(), 200);
     // GOAWAY ends the agent's connection in order.
     drop(pair.agent);

@@ -200,11 +200,12 @@ pub fn spawn(mut command: Command, state: &Path, logs: &Path, flags: &[String]) 
     command.args([
         "--capture.connect_listen",
         "127.0.0.1:0",
-        "--capture.redirect",
-        "off",
         "--log.format",
         "json",
     ]);
+    if !flags.iter().any(|flag| flag == "--capture.redirect") {
+        command.args(["--capture.redirect", "off"]);
+    }
     if !flags.iter().any(|flag| flag == "--state.dir") {
         command.arg("--state.dir").arg(state);
     }
