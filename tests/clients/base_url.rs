@@ -1,10 +1,11 @@
 //! Real agents that are told that their provider is the base-URL door: they trust no further CA, and
 //! what they spend is counted to the token.
 
-use crate::client::{Client, Route};
+use crate::client::{Client, HOME, PROXY_USER, Route};
 use crate::gravimeter::BASE_URL;
 use crate::provider::{Coding, Form, Setting, USE_TOOL};
 use crate::run::Run;
+use crate::stage::root;
 use crate::{claude_code, codex, gemini_cli};
 
 pub(crate) fn claude_code() {
@@ -21,13 +22,20 @@ pub(crate) fn claude_code() {
 
 pub(crate) fn gemini_cli() {
     let run = Run::start(Route::BaseUrl);
+    // With a base URL and no choice it takes "gateway", which it then refuses outside of a terminal.
+    root(&format!(
+        "mkdir -p {HOME}/.gemini
+         echo '{{\"security\":{{\"auth\":{{\"selectedType\":\"gemini-api-key\"}}}}}}' > {HOME}/.gemini/settings.json
+         chown -R {PROXY_USER} {HOME}/.gemini"
+    ));
     let setting = Setting {
-        coding: Coding::Brotli,
+        // Over plain HTTP it takes no brotli.
+        coding: Coding::Gzip,
         ..Setting::default()
     };
     let (said, calls) = run.calls(setting, |client| gemini_cli::gemini(client, USE_TOOL));
     assert_eq!(calls.len(), 3, "{said}");
-    run.finish(&[(Form::Http1, Coding::Brotli)]);
+    run.finish(&[(Form::Http1, Coding::Gzip)]);
 }
 
 /// Over a WebSocket, which is its default, and by events.
@@ -48,6 +56,6 @@ pub(crate) fn codex() {
     }
     run.finish(&[
         (Form::Http1, Coding::Zstd),
-        (Form::WebSocket, Coding::Identity),
+        (Form::WebSocketDeflated, Coding::Identity),
     ]);
 }

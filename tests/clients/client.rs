@@ -190,7 +190,8 @@ pub(crate) fn documents(output: &str) -> Vec<Value> {
 /// The folder of the clients on the stage.
 pub(crate) const PLACE: &str = "/usr/local/lib/clients";
 
-const HOME: &str = "/var/lib/client";
+/// The client's home on the stage.
+pub(crate) const HOME: &str = "/var/lib/client";
 
 /// Far more than any client takes for a few answers; all of a test has three minutes
 /// (`stage::on_stage`).

@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use crate::run::{HOME, call, nothing_is_left, on_network, quoted};
 use crate::running::{FIRST, Provider, root_file, wait_for};
-use crate::stage::{OPERATOR, PROGRAM, PROVIDER_V4, as_user, root, shell_as, text, write_program};
+use crate::stage::{
+    OPERATOR, PROGRAM, PROVIDER_V4, STATE, as_user, root, shell_as, text, write_program,
+};
 
 /// The service's user and home.
 const METER: &str = "meter";
@@ -105,7 +107,7 @@ fn spent_by(user: &str, home: &str, program: &str) -> Kept {
     let report: Value = serde_json::from_str(&root(&format!("cat {report}"))).expect("JSON");
     assert_eq!(report["calls"], 1, "{user}: {report}");
     let file = report["ledger"]["file"].as_str().expect("it is kept");
-    if file.starts_with(home) {
+    if file.starts_with(home) || file.starts_with(STATE) {
         Kept::InOwnLedger
     } else {
         assert!(file.starts_with(METER_HOME), "{report}");

@@ -99,10 +99,20 @@ impl Troubled {
             Fact::Call(Box::new(without_usage())),
             Fact::Call(Box::new(substituted())),
         ];
-        for fact in &troubles {
-            self.metrics.receive(fact);
-            self.budgets.receive(fact);
-        }
+        troubles.iter().for_each(|fact| self.metrics.receive(fact));
+        self.budgets.receive(&Fact::Call(Box::new(of_today())));
+    }
+}
+
+/// A call that counts in today's window of a budget.
+fn of_today() -> Call {
+    let call = call(0, None);
+    Call {
+        timing: Timing {
+            started_at: SystemTime::now(),
+            ..call.timing
+        },
+        ..call
     }
 }
 
