@@ -5,7 +5,7 @@
 //! what it has of the window ([`Budgets::seed`]) and grow with each call that ends. Nothing here does
 //! I/O, and no fact waits for anything but a lock that is held for one fact.
 //!
-//! A budget that stops ([`Budgets::stop_for`]) never changes a byte: who carries connections asks
+//! A budget that stops (`Budgets::stop_for`) never changes a byte: who carries connections asks
 //! before it opens one and between two exchanges.
 
 mod account;

@@ -20,7 +20,7 @@ use crate::term::grid::{Column, Grid};
 
 /// Show how much of each budget is spent, or let calls pass that one stops
 ///
-/// Asks the running gravimeter. Budgets are configured as [[budget]]: docs/budgets.md.
+/// Asks the running gravimeter. Budgets are configured as `[[budget]]`: docs/budgets.md.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Budget {

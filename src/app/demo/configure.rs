@@ -21,6 +21,7 @@ impl DemoOptions {
         ProviderOptions {
             pause_ms: self.milliseconds(CHUNK_PAUSE),
             first_chunk_ms: FIRST_CHUNK.map(|wait| self.milliseconds(wait)),
+            checks_hashes: self.rules.is_empty(),
             ..ProviderOptions::default()
         }
     }

@@ -69,6 +69,9 @@ pub struct ProviderOptions {
     pub gzip_percent: u8,
     /// Whether ALPN `h2` is offered besides `http/1.1`.
     pub http2: bool,
+    /// Whether a body that does not have the hash that its agent announces is refused. It has another
+    /// where a rule has changed it.
+    pub checks_hashes: bool,
     /// The names in the certificate.
     pub hosts: Vec<String>,
     /// Where to serve `GET /truth` as JSON over plain HTTP, for a provider that runs as a process
@@ -86,6 +89,7 @@ impl Default for ProviderOptions {
             refused_percent: 5,
             gzip_percent: 25,
             http2: true,
+            checks_hashes: true,
             hosts: DEFAULT_HOSTS.map(str::to_owned).to_vec(),
             control: None,
         }
