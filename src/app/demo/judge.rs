@@ -132,16 +132,17 @@ impl fmt::Display for Judgement {
     }
 }
 
-/// By the agent's own id of it. Coding agents give none: of theirs, subagent, model and tokens are
-/// the same.
+/// By the agent's own id of it. Coding agents give none: of theirs, subagent, tokens and the model that
+/// was asked for, before a rule put another in its place, are the same.
 fn is_same_call(seen: &CallRecord, call: &CallEntry) -> bool {
     if !call.request.is_empty() {
         return seen.request.as_ref().map(Id::as_str) == Some(&call.request);
     }
     let subagent = seen.subagent.as_ref().map_or("", Id::as_str);
+    let asked = seen.asked_model.as_ref().unwrap_or(&seen.model);
     seen.request.is_none()
         && subagent == call.trajectory
-        && seen.model.as_str() == call.model
+        && asked.as_str() == call.model
         && seen.total_tokens == call.tokens.total()
 }
 
