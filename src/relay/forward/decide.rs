@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::Uri;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use hyper::body::Incoming;
@@ -73,11 +72,6 @@ impl Exchanges {
             } => {
                 if let Some(target) = target {
                     head.uri = with_target(head.uri, target)?;
-                }
-                if let Some(changed) = &changed {
-                    // A body in chunks is one of known length now.
-                    head.headers.remove(TRANSFER_ENCODING);
-                    head.headers.insert(CONTENT_LENGTH, changed.len().into());
                 }
                 Decided::Send {
                     request: Request::from_parts(head, changed.map_or(body, full)),
