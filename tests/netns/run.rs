@@ -129,7 +129,10 @@ pub(crate) fn a_program_that_ignores_proxies_is_counted_to_the_token() {
             let usage = format!("HOME={HOME} {PROGRAM} usage --json --by program");
             let usage = shell_as(OPERATOR, &usage);
             let usage: Value = serde_json::from_slice(&usage.stdout).expect("JSON");
-            assert_eq!(usage["programs"]["curl"]["calls"], 2, "{usage}");
+            // A call that is over before its program is found counts for that of the run.
+            let of = |program: &str| usage["programs"][program]["calls"].as_u64().unwrap_or(0);
+            assert!(of("curl") > 0, "{usage}");
+            assert_eq!(of("curl") + of("bash"), 2, "{usage}");
             assert!(
                 text(&output).contains("namespace: all connections to port 443"),
                 "{}",

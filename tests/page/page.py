@@ -170,6 +170,9 @@ def pages(page: Page, url: str) -> dict:
     for kind, link in [("call", "#calls tbody th > a"), ("conversation", "#cascades tbody th > a")]:
         page.goto(url)
         expect(page.locator("#feed")).to_have_text("live", timeout=LIMIT_MS)
+        # Before the first news, times are those of a reader whose zone is not known.
+        expect(page.locator("#calls")).not_to_contain_text("UTC", timeout=LIMIT_MS)
+        expect(page.locator("#cascades")).not_to_contain_text("UTC", timeout=LIMIT_MS)
         name = page.locator(link).first.inner_text()
         page.locator(link).first.click()
         page.wait_for_url(re.compile(f"/{kind}s/"))
