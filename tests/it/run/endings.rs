@@ -160,7 +160,13 @@ async fn a_signal_for_us_is_passed_on() {
 async fn a_kill_of_gravimeter_leaves_no_program_behind() {
     let stage = Stage::new();
     let script = "echo $$ > pid.new; mv pid.new pid; exec sleep 1000";
-    let mut child = stage.run(&["sh", "-c", script]).spawn().expect("it runs");
+    let mut command = stage.as_user();
+    // The tests themselves may run under `nohup`, and the program ends by a hangup.
+    command
+        .args(["env", "--default-signal=HUP"])
+        .args(stage.words("proxy"))
+        .args(["--", "sh", "-c", script]);
+    let mut child = command.spawn().expect("it runs");
     let pid = until(async || fs::read_to_string(stage.home().join("pid")).ok()).await;
     let pid = pid.trim().parse().expect("a number");
     assert!(is_running(pid));
