@@ -153,10 +153,27 @@ fn at<'a>(places: &[&str], fields: impl Iterator<Item = (&'a str, Field)>) -> Pa
             .iter()
             .map(move |place| (format!("{place}{path}"), field))
     });
-    Paths::new(
-        [("[]".to_owned(), Field::Element)]
-            .into_iter()
-            .chain(everywhere.flat_map(in_both_cases)),
+    let table = [("[]".to_owned(), Field::Element)]
+        .into_iter()
+        .chain(everywhere.flat_map(in_both_cases));
+    Paths::new(table).lasting(lasts)
+}
+
+/// Whether a frame that repeats such a value of the frame before says nothing new with it. The total
+/// is of the other counts in its frame, a list by modality is replaced as a whole, and counts of
+/// several prompts add up.
+fn lasts(field: Field) -> bool {
+    matches!(
+        field,
+        Field::Count(
+            Count::Cached
+                | Count::Candidates
+                | Count::Prompt
+                | Count::Thoughts
+                | Count::ToolUsePrompt
+        ) | Field::Response
+            | Field::ServedModel
+            | Field::Trace
     )
 }
 

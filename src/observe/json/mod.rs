@@ -8,6 +8,7 @@
 //! checked wherever they stand; the inside of strings is not (control characters and broken UTF-8
 //! pass), because an observer gains nothing by being stricter than the agent.
 
+mod elements;
 mod number;
 mod paths;
 mod scalar;
@@ -18,7 +19,7 @@ mod tests;
 mod text;
 mod value;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 
 use number::Number;
 use paths::NodeId;
@@ -42,19 +43,28 @@ pub struct PathReader<T: 'static> {
     text: Text,
     /// What the documents of a stream have in common; takes no room before the second one.
     repetition: Option<Box<Repetition<T>>>,
+    /// What the objects have in common of which a document is an array; takes no room before the
+    /// second one.
+    elements: Option<Box<Repetition<T>>>,
 }
 
 impl<T: Copy> PathReader<T> {
     /// A reader before the first byte of a document.
     #[must_use]
     pub fn new(paths: &'static Paths<T>) -> Self {
+        Self::at(paths, Paths::<T>::ROOT)
+    }
+
+    /// A reader of one value, which stands at this place.
+    fn at(paths: &'static Paths<T>, place: NodeId) -> Self {
         Self {
             paths,
             state: State::START,
             open: Vec::new(),
-            here: Some(Paths::<T>::ROOT),
+            here: Some(place),
             text: Text::default(),
             repetition: None,
+            elements: None,
         }
     }
 
@@ -72,17 +82,8 @@ impl<T: Copy> PathReader<T> {
         if self.has_begun() {
             return self.read(bytes, on);
         }
-        if let Some(repetition) = &mut self.repetition
-            && repetition.read(bytes, &mut self.text, on)
-        {
-            self.state = State::After;
-            return Status::Complete;
-        }
-        let status = self.read(bytes, on);
-        if let (Some(repetition), Status::Complete) = (&mut self.repetition, status) {
-            repetition.missed(self.paths, bytes);
-        }
-        status
+        let rest = self.feed_document(bytes, on);
+        self.expect_space(rest)
     }
 
     /// Reads the next bytes up to the end of the document, and returns what follows it: nothing
@@ -95,21 +96,19 @@ impl<T: Copy> PathReader<T> {
         if self.has_begun() {
             return self.read_document(bytes, on);
         }
-        if let Some(repetition) = self.repetition.as_mut().filter(|known| known.is_learned()) {
-            // Mostly a document ends with its line, or with the bytes.
-            let line = memchr(b'\n', bytes).unwrap_or(bytes.len());
-            let length = bytes.get(..line).unwrap_or_default().trim_ascii_end().len();
-            let (document, rest) = bytes.split_at(length);
-            if repetition.read(document, &mut self.text, on) {
-                self.state = State::After;
-                return rest;
-            }
+        let repeated = self
+            .repetition
+            .as_mut()
+            .and_then(|known| known.read(bytes, &mut self.text, on));
+        if let Some(length) = repeated {
+            self.state = State::After;
+            return bytes.get(length..).unwrap_or_default();
         }
         let rest = self.read_document(bytes, on);
         let status = self.status();
         if let (Some(repetition), Status::Complete) = (&mut self.repetition, status) {
             let (document, _) = bytes.split_at(bytes.len() - rest.len());
-            repetition.missed(self.paths, document);
+            repetition.missed(self.paths, Paths::<T>::ROOT, document);
         }
         rest
     }
@@ -119,10 +118,29 @@ impl<T: Copy> PathReader<T> {
         mut bytes: &'a [u8],
         on: &mut impl FnMut(T, Value<'_>),
     ) -> &'a [u8] {
+        // The object that is being read as an element, from its first byte.
+        let mut element = None;
         while let (Status::Incomplete, Some((&byte, rest))) = (self.status(), bytes.split_first()) {
             bytes = match self.state {
                 State::String { key, escape: None } => self.string_run(key, bytes, on),
                 State::Number(number) => self.number_run(number, bytes, on),
+                State::Value { .. } if byte == b'{' && self.is_at_element() => {
+                    if let Some(length) = self.repeated_element(bytes, on) {
+                        self.state = State::After;
+                        bytes.get(length..).unwrap_or_default()
+                    } else {
+                        element = Some(bytes);
+                        self.byte(byte, on);
+                        rest
+                    }
+                }
+                State::Key { .. } | State::After if byte == b'}' => {
+                    self.byte(byte, on);
+                    if self.is_at_element() {
+                        self.element_ended(element.take(), rest);
+                    }
+                    rest
+                }
                 _ => {
                     self.byte(byte, on);
                     rest
@@ -134,6 +152,11 @@ impl<T: Copy> PathReader<T> {
 
     fn read(&mut self, bytes: &[u8], on: &mut impl FnMut(T, Value<'_>)) -> Status {
         let rest = self.read_document(bytes, on);
+        self.expect_space(rest)
+    }
+
+    /// Nothing but white space may follow a document.
+    fn expect_space(&mut self, rest: &[u8]) -> Status {
         if !rest
             .iter()
             .all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))

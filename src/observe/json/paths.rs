@@ -8,8 +8,9 @@
 /// the document itself. `*` stands for every key that is not listed beside it:
 /// `models.*.displayName`. Keys that hold a `.` or a `[]` cannot be listed.
 #[derive(Debug)]
-pub struct Paths<T> {
+pub struct Paths<T: 'static> {
     nodes: Vec<Node<T>>,
+    lasts: fn(T) -> bool,
 }
 
 /// A place in the tree.
@@ -33,6 +34,7 @@ impl<T: Copy> Paths<T> {
     pub fn new<P: AsRef<str>>(table: impl IntoIterator<Item = (P, T)>) -> Self {
         let mut paths = Self {
             nodes: vec![Node::EMPTY],
+            lasts: |_| false,
         };
         for (path, tag) in table {
             let end = path
@@ -44,6 +46,18 @@ impl<T: Copy> Paths<T> {
             }
         }
         paths
+    }
+
+    /// The same table, where the values with some tags last: a document that repeats such a value
+    /// of the document before says nothing new with it, so that the reader of a stream of documents
+    /// may leave it out.
+    #[must_use]
+    pub fn lasting(self, lasts: fn(T) -> bool) -> Self {
+        Self { lasts, ..self }
+    }
+
+    pub(super) fn lasts(&self, tag: T) -> bool {
+        (self.lasts)(tag)
     }
 
     pub(super) fn tag(&self, at: NodeId) -> Option<T> {

@@ -4,15 +4,17 @@
 //! A shape is learned from a whole document. Another one that differs from it only inside of
 //! strings and numbers has the same structure, so that the differences are all that has to be read.
 //! What is of another shape, or cut, is left to the reader of bytes: which of the two reads a
-//! document makes no difference to what is handed out.
+//! document makes no difference to what is handed out, except that lasting values ([`Paths::lasting`])
+//! are left out where they repeat those of the document before.
 
+use super::paths::NodeId;
 use super::scalar::{Scalar, decode, scalars};
 use super::text::Text;
 use super::{MAX_TEXT_BYTES, PathReader, Paths, Status, Value};
 
 /// What the documents of one stream have in common.
 #[derive(Debug)]
-pub(super) struct Repetition<T> {
+pub(super) struct Repetition<T: 'static> {
     shape: Option<Shape<T>>,
     /// The shape has read a document.
     is_used: bool,
@@ -35,32 +37,26 @@ impl<T> Default for Repetition<T> {
 }
 
 impl<T: Copy> Repetition<T> {
-    /// Whether there is a shape to compare documents with.
-    pub(super) fn is_learned(&self) -> bool {
-        self.shape.is_some()
-    }
-
-    /// Reads a document that is complete and of the shape. False for any other, of which nothing
-    /// has been passed on.
+    /// Reads a document of the shape at the front of the bytes, and returns its length. None where
+    /// there is none, or only the beginning of one; nothing has been handed out then.
     pub(super) fn read(
         &mut self,
-        document: &[u8],
+        bytes: &[u8],
         text: &mut Text,
         on: &mut impl FnMut(T, Value<'_>),
-    ) -> bool {
-        let is_read = self
-            .shape
-            .as_mut()
-            .is_some_and(|shape| shape.read(document, text, on));
-        if is_read {
-            (self.is_used, self.missed) = (true, 0);
+    ) -> Option<usize> {
+        let shape = self.shape.as_mut()?;
+        let length = shape.read(bytes, text, on);
+        match length {
+            Some(_) => (self.is_used, self.missed) = (true, 0),
+            None => shape.forget(),
         }
-        is_read
+        length
     }
 
-    /// This document, which is complete, was of another shape. Learning costs more than reading, so
-    /// it becomes rare where nothing repeats.
-    pub(super) fn missed(&mut self, paths: &'static Paths<T>, document: &[u8]) {
+    /// This document at a place, which is complete, was of another shape. Learning costs more than
+    /// reading, so it becomes rare where nothing repeats.
+    pub(super) fn missed(&mut self, paths: &'static Paths<T>, place: NodeId, document: &[u8]) {
         self.missed = self.missed.saturating_add(1);
         if self.missed < self.patience {
             return;
@@ -71,21 +67,24 @@ impl<T: Copy> Repetition<T> {
             self.patience.saturating_mul(2)
         };
         (self.is_used, self.missed) = (false, 0);
-        self.shape = Shape::learn(paths, document);
+        self.shape = Shape::learn(paths, place, document);
     }
 }
 
 /// A structure, and where the values stand in it.
 #[derive(Debug)]
-struct Shape<T> {
+struct Shape<T: 'static> {
     /// A document of this shape.
     document: Box<[u8]>,
     /// Its strings and numbers, in order.
     scalars: Box<[Scalar]>,
     /// What it hands out, in order.
     values: Box<[(T, Origin)]>,
+    paths: &'static Paths<T>,
     /// The scalars that are others in the document that is being read, and where they stand there.
     changes: Vec<(usize, Scalar)>,
+    /// The scalars that may be others than in the document that was read before.
+    unsettled: ScalarSet,
 }
 
 /// Where a value comes from: a scalar has an index, and its text, unless it is changed.
@@ -104,10 +103,12 @@ enum Origin {
 }
 
 impl<T: Copy> Shape<T> {
-    /// The shape of a document that is complete. None for one that is too large to keep or hands
-    /// out too much, whose keys are handed out, or with a number that is too long to be.
-    fn learn(paths: &'static Paths<T>, document: &[u8]) -> Option<Self> {
-        if document.len() > MAX_DOCUMENT_BYTES {
+    /// The shape of a document that is complete and stands at this place. None for one that is no
+    /// array or object, is too large to keep or hands out too much, whose keys are handed out, or
+    /// with a number that is too long to be.
+    fn learn(paths: &'static Paths<T>, place: NodeId, document: &[u8]) -> Option<Self> {
+        let shows_its_end = matches!(document.first(), Some(b'[' | b'{'));
+        if !shows_its_end || document.len() > MAX_DOCUMENT_BYTES {
             return None;
         }
         let scalars: Box<[Scalar]> = scalars(document).take(MAX_SCALARS + 1).collect();
@@ -121,13 +122,16 @@ impl<T: Copy> Shape<T> {
         {
             long.is_string().then(|| blank(&mut document, long))?;
         }
-        let values = values(paths, &document, &scalars)?;
+        let values = values(paths, place, &document, &scalars)?;
         for (index, scalar) in scalars
             .iter()
             .enumerate()
             .filter(|(_, scalar)| scalar.is_string())
         {
-            if !values.iter().any(|(_, origin)| origin.is(index)) {
+            if !values
+                .iter()
+                .any(|(_, origin)| origin.scalar() == Some(index))
+            {
                 blank(&mut document, scalar);
             }
         }
@@ -135,8 +139,15 @@ impl<T: Copy> Shape<T> {
             document,
             scalars,
             values,
+            paths,
             changes: Vec::new(),
+            unsettled: ScalarSet::default(),
         })
+    }
+
+    /// The document that was read before was of another shape.
+    fn forget(&mut self) {
+        self.unsettled = ScalarSet::ALL;
     }
 
     fn read(
@@ -144,10 +155,13 @@ impl<T: Copy> Shape<T> {
         document: &[u8],
         text: &mut Text,
         on: &mut impl FnMut(T, Value<'_>),
-    ) -> bool {
-        if self.compare(document, text).is_none() {
-            return false;
-        }
+    ) -> Option<usize> {
+        let length = self.compare(document, text)?;
+        let changed_now = self.changes.iter().map(|(index, _)| *index).collect();
+        let changed_before = std::mem::replace(&mut self.unsettled, changed_now);
+        let is_repeated = |tag: T, index: usize| {
+            self.paths.lasts(tag) && !changed_before.has(index) && !changed_now.has(index)
+        };
         let mut changes = self.changes.iter().peekable();
         let mut changed = |wanted: usize| {
             while changes.next_if(|(index, _)| *index < wanted).is_some() {}
@@ -155,7 +169,12 @@ impl<T: Copy> Shape<T> {
                 .next_if(|(index, _)| *index == wanted)
                 .and_then(|(_, scalar)| scalar.of(document))
         };
-        for (tag, origin) in &self.values {
+        let news = self.values.iter().filter(|(tag, origin)| {
+            origin
+                .scalar()
+                .is_none_or(|index| !is_repeated(*tag, index))
+        });
+        for (tag, origin) in news {
             match origin {
                 Origin::Structure(value) => on(*tag, *value),
                 Origin::Number { index, text } => match changed(*index) {
@@ -185,19 +204,20 @@ impl<T: Copy> Shape<T> {
                 },
             }
         }
-        true
+        Some(length)
     }
 
-    /// Finds the changes of a document of this shape. None for one of another shape.
-    fn compare(&mut self, document: &[u8], text: &mut Text) -> Option<()> {
+    /// Finds the changes of a document of this shape at the front of the bytes, and its length. None
+    /// for one of another shape.
+    fn compare(&mut self, document: &[u8], text: &mut Text) -> Option<usize> {
         self.changes.clear();
         let (mut known, mut new) = (0, 0);
         let mut scalars = self.scalars.iter().enumerate();
         loop {
             let same = common_prefix(self.document.get(known..)?, document.get(new..)?);
             (known, new) = (known + same, new + same);
-            if known == self.document.len() && new == document.len() {
-                return Some(());
+            if known == self.document.len() {
+                return Some(new);
             }
             // Another byte behind the last one of a scalar may make it a longer one.
             let (index, scalar) = scalars.find(|(_, scalar)| known <= scalar.end)?;
@@ -210,19 +230,42 @@ impl<T: Copy> Shape<T> {
 }
 
 impl Origin {
-    fn is(&self, scalar: usize) -> bool {
-        matches!(self, Self::Number { index, .. } | Self::String { index, .. } if *index == scalar)
+    /// The index of the scalar that it is.
+    fn scalar(&self) -> Option<usize> {
+        match self {
+            Self::Number { index, .. } | Self::String { index, .. } => Some(*index),
+            Self::Structure(_) => None,
+        }
     }
 }
 
-/// Everything that a reader hands out of a document that is complete, unless there are keys among
-/// it or it is too much.
+/// Some of the scalars of a document.
+#[derive(Debug, Clone, Copy, Default)]
+struct ScalarSet(u64);
+
+impl ScalarSet {
+    const ALL: Self = Self(u64::MAX);
+
+    fn has(self, scalar: usize) -> bool {
+        self.0 >> scalar & 1 == 1
+    }
+}
+
+impl FromIterator<usize> for ScalarSet {
+    fn from_iter<I: IntoIterator<Item = usize>>(scalars: I) -> Self {
+        Self(scalars.into_iter().fold(0, |set, scalar| set | 1 << scalar))
+    }
+}
+
+/// Everything that a reader hands out of a document at this place that is complete, unless there are
+/// keys among it or it is too much.
 fn values<T: Copy>(
     paths: &'static Paths<T>,
+    place: NodeId,
     document: &[u8],
     scalars: &[Scalar],
 ) -> Option<Box<[(T, Origin)]>> {
-    let mut reader = PathReader::new(paths);
+    let mut reader = PathReader::at(paths, place);
     let (mut values, mut read, mut is_fit) = (Vec::new(), 0, true);
     // A scalar is handed out when the byte behind it is read.
     let ends = scalars
@@ -278,7 +321,8 @@ const LEAST_PATIENCE: u8 = 2;
 /// Longest document whose shape is kept, in bytes. An event has some 300.
 const MAX_DOCUMENT_BYTES: usize = 2048;
 
-/// Most strings and numbers of such a document. An event has some ten.
+/// Most strings and numbers of such a document: a [`ScalarSet`] has a bit for each. An event has
+/// some ten.
 const MAX_SCALARS: usize = 64;
 
 /// Most values of such a document that are handed out. An event has some ten; empty arrays could be
@@ -297,7 +341,7 @@ mod tests {
     fn a_shape_hands_out_no_more_values_than_it_may_keep() {
         let kept = |count: usize| {
             let document = format!("[{}]", vec!["true"; count].join(","));
-            values(&MEMBERS, document.as_bytes(), &[]).map(|values| values.len())
+            values(&MEMBERS, Paths::<()>::ROOT, document.as_bytes(), &[]).map(|values| values.len())
         };
         assert_eq!(kept(1), Some(1));
         assert_eq!(kept(MAX_VALUES), Some(MAX_VALUES));

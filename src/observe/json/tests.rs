@@ -392,12 +392,13 @@ fn documents_that_differ_in_strings_and_numbers_are_of_one_shape() {
         let document = document(string, number);
         let mut seen = Vec::new();
         let on = &mut |path: &str, value: Value<'_>| seen.push(show(path, value));
-        assert!(
+        assert_eq!(
             reader
                 .repetition
                 .as_mut()
                 .unwrap()
                 .read(document.as_bytes(), &mut reader.text, on),
+            Some(document.len()),
             "{document}"
         );
         assert_eq!(seen, read_text(&document).0);
@@ -412,7 +413,83 @@ fn documents_that_differ_in_strings_and_numbers_are_of_one_shape() {
             &mut reader.text,
             &mut |_, _| {},
         );
-        assert!(!read, "{other}");
+        assert_eq!(read, None, "{other}");
+    }
+}
+
+#[test]
+fn elements_that_repeat_are_read_like_any_other() {
+    let long = format!("{:?}", "x".repeat(MAX_TEXT_BYTES + 1));
+    let values = [
+        "\"x\"",
+        r#""\u00e9\n""#,
+        "1",
+        "-1.5e3",
+        "null",
+        "{}",
+        "[]",
+        &long,
+    ];
+    let elements = values.map(|value| format!(r#"{{"a":{value},"x":[{{"a":{value}}}],"b":2}}"#));
+    let each_after_each = elements
+        .iter()
+        .flat_map(|one| elements.iter().flat_map(move |other| [one, one, other]));
+    let document = format!(
+        "[{}]",
+        each_after_each.cloned().collect::<Vec<_>>().join(",\r\n")
+    );
+    let read = |pieces: Vec<&[u8]>| {
+        let (mut reader, mut seen) = (PathReader::new(&PATHS), Vec::new());
+        for piece in pieces {
+            reader.feed(piece, &mut |path, value| seen.push(show(path, value)));
+        }
+        let is_learned = format!("{:?}", reader.elements).contains("document");
+        (seen, reader.status(), is_learned)
+    };
+    let (expected, status, is_learned) = read(document.as_bytes().chunks(1).collect());
+    assert_eq!((status, is_learned), (Status::Complete, false));
+    let sizes = [2, 7, 64, document.len()].map(|size| document.as_bytes().chunks(size).collect());
+    let by_line = document
+        .as_bytes()
+        .split_inclusive(|byte| *byte == b'\r')
+        .collect();
+    for pieces in sizes.into_iter().chain([by_line]) {
+        let (seen, status, _) = read(pieces);
+        assert_eq!((&seen, status), (&expected, Status::Complete));
+    }
+    assert!(
+        read(vec![document.as_bytes()]).2,
+        "elements have been compared"
+    );
+}
+
+#[test]
+fn lasting_values_are_left_out_only_where_they_repeat() {
+    static LASTING: LazyLock<Paths<&str>> =
+        LazyLock::new(|| Paths::new([("a", "a"), ("b", "b")]).lasting(|tag| tag == "a"));
+    let mut reader = PathReader::new(&LASTING);
+    let mut read = |document: &str| {
+        reader.reset();
+        let mut seen = Vec::new();
+        reader.feed(document.as_bytes(), &mut |tag, value| {
+            seen.push(show(tag, value))
+        });
+        seen.join(" ")
+    };
+    let of = |a, b| format!(r#"{{"a":{a},"b":{b}}}"#);
+    for (document, seen) in [
+        (of(1, 1), "a=1 b=1"),
+        (of(1, 1), "b=1"),
+        (of(1, 2), "b=2"),
+        (of(3, 2), "a=3 b=2"),
+        // The same as in the document that was learned, but not as in the one before.
+        (of(1, 2), "a=1 b=2"),
+        (of(1, 2), "b=2"),
+        (r#"{"a":7}"#.to_owned(), "a=7"),
+        (of(1, 2), "a=1 b=2"),
+        (of(1, 2), "b=2"),
+    ] {
+        assert_eq!(read(&document), seen, "{document}");
     }
 }
 
