@@ -67,7 +67,7 @@ impl Views {
             Arc::clone(&models),
             told,
         );
-        metrics.resume(&totals);
+        metrics.resume(&totals, ledger.begun());
         let ledger = Arc::new(ledger);
         let readiness = Readiness::new(conditions);
         // The ledger is first: what a scrape shows is then on its way to the file already.

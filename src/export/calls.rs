@@ -7,7 +7,7 @@ use prometheus_client::registry::Registry;
 
 use super::costs::CostMetrics;
 use super::credits::CreditMetrics;
-use super::exemplars::{Exemplar, TracedHistograms, observe};
+use super::exemplars::{Exemplar, Spans, TracedHistograms};
 use super::gaps::GapHistograms;
 use super::labels::{
     ByKind, ByModel, ByOperation, ByOutcome, ByProvider, ByQuality, ByRateLimit, ByTotal, ByUnread,
@@ -16,7 +16,7 @@ use super::metrics::Config;
 use super::models::ModelLabels;
 use super::provider_time::ProviderTimeMetrics;
 use super::series::{
-    Histograms, add, begin, declare, each, release, stream_gap, token_gap, traced_call_latency,
+    Histograms, add, begin, call_latency, declare, each, release, stream_gap, token_gap,
 };
 use super::substitutions::SubstitutionMetrics;
 use crate::record::{
@@ -57,7 +57,12 @@ pub(super) struct CallMetrics {
 }
 
 impl CallMetrics {
-    pub(super) fn declare(registry: &mut Registry, models: ModelLabels, config: Config) -> Self {
+    pub(super) fn declare(
+        registry: &mut Registry,
+        models: ModelLabels,
+        config: Config,
+        spans: &Spans,
+    ) -> Self {
         let in_flight = declare(
             registry,
             "gravimeter_calls_in_flight",
@@ -119,17 +124,19 @@ impl CallMetrics {
                 "LLM calls by how far their token counts can be trusted",
                 Family::default(),
             ),
-            duration: declare(
+            duration: TracedHistograms::declare(
                 registry,
                 CALL_DURATION,
                 "First request byte to last response byte",
-                TracedHistograms::new_with_constructor(traced_call_latency),
+                call_latency,
+                &spans.calls,
             ),
-            time_to_first_chunk: declare(
+            time_to_first_chunk: TracedHistograms::declare(
                 registry,
                 FIRST_CHUNK,
                 "First request byte to the first content-bearing event",
-                TracedHistograms::new_with_constructor(traced_call_latency),
+                call_latency,
+                &spans.first_chunks,
             ),
             time_between_chunks: declare(
                 registry,
@@ -363,14 +370,10 @@ impl CallMetrics {
             operation: call.operation,
         };
         let exemplar = Exemplar::of(call.trace, call.timing.started_at, call.timing.duration);
-        observe(
-            &self.duration,
-            &by_operation,
-            call.timing.duration,
-            exemplar.clone(),
-        );
+        self.duration
+            .observe(&by_operation, call.timing.duration, exemplar.clone());
         if let Some(first) = call.timing.time_to_first_chunk {
-            observe(&self.time_to_first_chunk, &by_model, first, exemplar);
+            self.time_to_first_chunk.observe(&by_model, first, exemplar);
         }
         if let Some(pace) = seconds_per_output_token(call) {
             self.time_per_output_token

@@ -6,18 +6,20 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::exemplars::{Exemplar, TracedHistograms, observe};
+use super::exemplars::{Exemplar, Spans, TracedHistograms};
 use super::labels::{
     ByComparison, ByFollowFailure, ByMethod, ByRun, ByRunModel, BySource, ByStepEnd,
 };
 use super::models::ModelLabels;
 use super::series::{
     Histograms, add, begin, count, declare, each, release, run_calls, run_latency, run_tokens,
-    traced_run_latency,
 };
 use crate::record::{
     CascadeRun, CorrelationMethod, FollowFailure, StepEnded, Totals, UpdateSource, UsageComparison,
 };
+
+/// The histogram of run durations.
+pub(super) const RUN_DURATION: &str = "gravimeter_cascade_duration_seconds";
 
 /// Counters, gauges and histograms of conversations.
 #[derive(Debug)]
@@ -36,14 +38,15 @@ pub(super) struct CascadeMetrics {
 }
 
 impl CascadeMetrics {
-    pub(super) fn declare(registry: &mut Registry, models: ModelLabels) -> Self {
+    pub(super) fn declare(registry: &mut Registry, models: ModelLabels, spans: &Spans) -> Self {
         let metrics = Self {
             models,
-            duration: declare(
+            duration: TracedHistograms::declare(
                 registry,
-                "gravimeter_cascade_duration_seconds",
+                RUN_DURATION,
                 "Runs of conversations: the user's message until the agent and its subagents are idle",
-                TracedHistograms::new_with_constructor(traced_run_latency),
+                run_latency,
+                &spans.runs,
             ),
             time_to_first_chunk: declare(
                 registry,
@@ -159,7 +162,7 @@ impl CascadeMetrics {
         };
         let by_model = ByRunModel { model };
         let exemplar = Exemplar::of(run.trace, run.started_at, run.duration);
-        observe(&self.duration, &by_run, run.duration, exemplar);
+        self.duration.observe(&by_run, run.duration, exemplar);
         if let Some(first) = run.time_to_first_chunk {
             self.time_to_first_chunk
                 .get_or_create_owned(&by_model)

@@ -4,11 +4,13 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NativeHistogram, NoLabelSet};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
+use super::native::NativeBuckets;
 use crate::record::ContentChunks;
 
 /// A [`GapHistogram`] for each label set.
@@ -24,6 +26,8 @@ struct Counts {
     count: u64,
     /// The upper edge of each bucket, and how many gaps fell into it and into no bucket before it.
     buckets: Box<[(f64, u64)]>,
+    native: NativeBuckets,
+    begun: SystemTime,
 }
 
 impl GapHistogram {
@@ -34,6 +38,8 @@ impl GapHistogram {
             sum: 0.0,
             count: 0,
             buckets: edges.map(|edge| (edge, 0)).collect(),
+            native: NativeBuckets::new(),
+            begun: SystemTime::now(),
         })))
     }
 
@@ -42,7 +48,9 @@ impl GapHistogram {
         let together = u64::try_from(chunks.count.saturating_sub(1)).unwrap_or(u64::MAX);
         let mut counts = self.counts();
         counts.add(chunks.gap.as_secs_f64(), 1);
-        counts.add(0.0, together);
+        if together > 0 {
+            counts.add(0.0, together);
+        }
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -62,6 +70,7 @@ impl Counts {
         if let Some((_, count)) = self.buckets.iter_mut().find(|(edge, _)| *edge >= gap) {
             *count += times;
         }
+        self.native.add(gap, times);
     }
 }
 
@@ -72,7 +81,17 @@ impl TypedMetric for GapHistogram {
 impl EncodeMetric for GapHistogram {
     fn encode(&self, mut encoder: MetricEncoder) -> fmt::Result {
         let counts = self.counts();
-        encoder.encode_histogram::<NoLabelSet>(counts.sum, counts.count, &counts.buckets, None)
+        let native = counts.native.encoded();
+        encoder.encode_histogram_with_native::<NoLabelSet>(
+            counts.sum,
+            counts.count,
+            &counts.buckets,
+            None,
+            NativeHistogram {
+                created: Some(counts.begun),
+                ..native.view()
+            },
+        )
     }
 
     fn metric_type(&self) -> MetricType {
@@ -84,39 +103,51 @@ impl EncodeMetric for GapHistogram {
 mod tests {
     use std::time::Duration;
 
-    use prometheus_client::encoding::text::encode;
-    use prometheus_client::metrics::histogram::Histogram;
+    use prometheus_client::encoding::prometheus_protobuf::encode;
+    use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::Histogram;
     use prometheus_client::registry::{Metric, Registry};
+    use proptest::prelude::*;
 
     use super::*;
+    use crate::export::native;
     use crate::record::{Model, Operation, Provider};
 
     const EDGES: [f64; 3] = [0.001, 0.5, 2.0];
 
-    fn text(metric: impl Metric) -> String {
-        let (mut registry, mut text) = (Registry::default(), String::new());
+    /// What is exported of it, but when it began.
+    fn exported(metric: impl Metric) -> Histogram {
+        let mut registry = Registry::default();
         registry.register("gap", "Gaps", metric);
-        encode(&mut text, &registry).unwrap();
-        text
+        let families = encode(&registry).unwrap();
+        let histogram = families[0].metric[0].histogram.clone().unwrap();
+        assert!(histogram.start_timestamp.is_some());
+        Histogram {
+            start_timestamp: None,
+            ..histogram
+        }
     }
 
-    #[test]
-    fn many_at_once_count_as_the_librarys_own_counts_them_one_by_one() {
-        let (ours, theirs) = (GapHistogram::new(&EDGES), Histogram::new(EDGES));
-        for (gap, count) in [(0, 1), (1, 3), (500, 1), (501, 20), (9_000, 2)] {
-            let gap = Duration::from_millis(gap);
-            ours.observe(&ContentChunks {
-                provider: Provider::Gemini,
-                operation: Operation::Chat,
-                model: Model::from_wire("model"),
-                gap,
-                count,
-            });
-            theirs.observe(gap.as_secs_f64());
-            (1..count).for_each(|_| theirs.observe(0.0));
+    proptest! {
+        #![proptest_config(crate::seeds::usual())]
+
+        #[test]
+        fn many_at_once_count_as_the_librarys_own_counts_them_one_by_one(
+            gaps in prop::collection::vec((0..20_000_000_000_u64, 1..20_usize), 0..2_000)
+        ) {
+            let (ours, theirs) = (GapHistogram::new(&EDGES), native::histogram(EDGES));
+            for (nanoseconds, count) in gaps {
+                let gap = Duration::from_nanos(nanoseconds);
+                ours.observe(&ContentChunks {
+                    provider: Provider::Gemini,
+                    operation: Operation::Chat,
+                    model: Model::from_wire("model"),
+                    gap,
+                    count,
+                });
+                theirs.observe(gap.as_secs_f64());
+                (1..count).for_each(|_| theirs.observe(0.0));
+            }
+            prop_assert_eq!(exported(ours), exported(theirs));
         }
-        let expected = text(theirs);
-        assert_eq!(text(ours), expected);
-        assert!(expected.contains("gap_count 27"), "{expected}");
     }
 }

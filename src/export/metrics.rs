@@ -3,25 +3,31 @@
 //! Metrics of budgets are in `budgets`, of calls in `calls`, of conversations in `cascades`, of quotas in `quotas`, of
 //! connections and the process in `connections`, of repositories in `repositories`, of rules in `rules`, of the ledger in `ledger`, of spans in `otlp`, of
 //! the exporter itself in `web`, under the names of the GenAI convention in `genai`; the rules of
-//! naming and counting in `series`; the spans that buckets name in `exemplars` and `late`; here is
-//! the registry they share.
+//! naming and counting in `series`; the spans that buckets name in `exemplars` and `late`, the times
+//! from which counters count in `start_times`; here is the registry they share, and what is made
+//! of it: the data model of Prometheus, which is written in each format.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use prometheus_client::encoding::prometheus_protobuf;
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use prost::Message as _;
 
 use super::budgets::BudgetMetrics;
 use super::calls::CallMetrics;
 use super::cascades::CascadeMetrics;
 use super::connections::ConnectionMetrics;
+use super::exemplars::Exemplars;
+use super::formats::Format;
 use super::genai::GenAiMetrics;
 use super::labels::Build;
-use super::late::{LateExemplars, LateSpans};
+use super::late::LateSpans;
 use super::ledger::LedgerMetrics;
 use super::models::ModelLabels;
 use super::otlp::Counts;
@@ -30,7 +36,8 @@ use super::quotas::QuotaMetrics;
 use super::repositories::RepositoryMetrics;
 use super::rules::RuleMetrics;
 use super::series::declare;
-use super::text::{self, Format};
+use super::start_times::StartTimes;
+use super::text;
 use super::web::{WebCounts, WebRefusal};
 use crate::budget::Budgets;
 use crate::record::{Fact, Models, Sink, Totals};
@@ -42,6 +49,8 @@ pub struct Config {
     pub genai: bool,
     /// Whether cache writes for five minutes and those for an hour are labelled apart.
     pub cache_write_lifetimes: bool,
+    /// Whether OpenMetrics text has a `_created` sample for each counter and histogram.
+    pub created_timestamps: bool,
     /// Whether calls are also counted by program and repository.
     pub repository: bool,
 }
@@ -51,6 +60,7 @@ impl Default for Config {
         Self {
             genai: true,
             cache_write_lifetimes: false,
+            created_timestamps: false,
             repository: false,
         }
     }
@@ -59,14 +69,17 @@ impl Default for Config {
 /// All metrics of Gravimeter.
 #[derive(Debug)]
 pub struct Metrics {
+    config: Config,
     registry: Registry,
+    exemplars: Exemplars,
+    start_times: StartTimes,
     budgets: BudgetMetrics,
     calls: CallMetrics,
     cascades: CascadeMetrics,
     connections: ConnectionMetrics,
     genai: Option<GenAiMetrics>,
     ledger: LedgerMetrics,
-    late: LateExemplars,
+    late_spans: LateSpans,
     quotas: QuotaMetrics,
     repositories: Option<RepositoryMetrics>,
     rules: RuleMetrics,
@@ -89,16 +102,19 @@ impl Metrics {
         registry.register("gravimeter_build", "The running version", build);
         registry.register_collector(Box::new(ProcessCollector));
         let labels = ModelLabels::declare(&mut registry, Arc::clone(&models));
+        let exemplars = Exemplars::new();
+        let spans = exemplars.spans().clone();
         Self {
+            config,
             budgets: BudgetMetrics::declare(&mut registry),
-            calls: CallMetrics::declare(&mut registry, labels.clone(), config),
-            cascades: CascadeMetrics::declare(&mut registry, labels.clone()),
+            calls: CallMetrics::declare(&mut registry, labels.clone(), config, &spans),
+            cascades: CascadeMetrics::declare(&mut registry, labels.clone(), &spans),
             connections: ConnectionMetrics::declare(&mut registry),
             genai: config
                 .genai
                 .then(|| GenAiMetrics::declare(&mut registry, models)),
             ledger: LedgerMetrics::declare(&mut registry),
-            late: LateExemplars::new(labels.clone()),
+            late_spans: LateSpans::new(labels.clone(), spans),
             quotas: QuotaMetrics::declare(&mut registry, labels),
             repositories: config
                 .repository
@@ -113,13 +129,15 @@ impl Metrics {
             points: Counts::of_points(&mut registry),
             spans: Counts::of_spans(&mut registry),
             web: WebCounts::declare(&mut registry),
+            exemplars,
+            start_times: StartTimes::new(SystemTime::now()),
             registry,
         }
     }
 
-    /// Resumes counters where earlier processes left them: before the first scrape, so that none is
-    /// seen to jump. Histograms begin anew.
-    pub fn resume(&self, totals: &Totals) {
+    /// Resumes counters where earlier processes left them, which have counted since `begun`: before
+    /// the first scrape, so that none is seen to jump. Histograms begin anew.
+    pub fn resume(&self, totals: &Totals, begun: Timestamp) {
         self.calls.resume(totals);
         self.cascades.resume(totals);
         if let Some(genai) = &self.genai {
@@ -127,6 +145,10 @@ impl Metrics {
         }
         if let Some(repositories) = &self.repositories {
             repositories.resume(totals);
+        }
+        let begun = SystemTime::try_from(begun).unwrap_or(UNIX_EPOCH);
+        if let Ok(mut families) = prometheus_protobuf::encode(&self.registry) {
+            self.start_times.resume(&mut families, begun);
         }
     }
 
@@ -149,7 +171,13 @@ impl Metrics {
     /// The receiver of spans of what has been counted, for [`super::traces::Traces`].
     #[must_use]
     pub fn late_spans(&self) -> LateSpans {
-        self.late.spans()
+        self.late_spans.clone()
+    }
+
+    /// What the library knows.
+    #[cfg(test)]
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Counts a request that was refused because too many were being served.
@@ -165,20 +193,41 @@ impl Metrics {
     /// Writes the current values.
     ///
     /// # Errors
-    /// [`fmt::Error`] when a metric cannot be written in the format; no metric declared here is of
-    /// that sort.
-    pub fn encode(&self, format: Format) -> Result<String, fmt::Error> {
-        let exposition = text::encode(&self.registry, format)?;
+    /// [`fmt::Error`] when a metric cannot be expressed in the data model; no metric declared here
+    /// is of that sort.
+    pub fn encode(&self, format: Format) -> Result<Vec<u8>, fmt::Error> {
+        let families = self.read()?;
         match format {
-            Format::OpenMetrics => self.late.put_on(exposition),
-            Format::Text => Ok(exposition),
+            Format::Text => text::plain(&families).map(String::into_bytes),
+            Format::OpenMetrics => text::open_metrics(&families, self.config.created_timestamps)
+                .map(String::into_bytes),
+            Format::Protobuf => delimited(&families),
         }
     }
 
     /// The current values, for the pusher. No metric declared here lacks such a form.
     pub(super) fn families(&self) -> Vec<MetricFamily> {
-        prometheus_protobuf::encode(&self.registry).unwrap_or_default()
+        self.read().unwrap_or_default()
     }
+
+    /// The current values, with everything that the library does not know of them.
+    fn read(&self) -> Result<Vec<MetricFamily>, fmt::Error> {
+        let now = SystemTime::now();
+        let mut families = prometheus_protobuf::encode(&self.registry)?;
+        self.exemplars.put_on(&mut families)?;
+        self.start_times.put_on(&mut families, now);
+        Ok(families)
+    }
+}
+
+/// Protobuf messages, each behind its length.
+fn delimited(families: &[MetricFamily]) -> Result<Vec<u8>, fmt::Error> {
+    let mut out = Vec::new();
+    for family in families {
+        let written = family.encode_length_delimited(&mut out);
+        written.map_err(|_| fmt::Error)?;
+    }
+    Ok(out)
 }
 
 impl Sink for Metrics {

@@ -14,8 +14,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-use super::exemplars::TracedHistogram;
+use super::exemplars::BucketSpans;
 use super::gaps::GapHistogram;
+use super::native;
 use crate::record::Label;
 
 /// A histogram for each label set.
@@ -61,22 +62,22 @@ pub(super) fn release(gauge: &Gauge<i64, AtomicI64>) {
 
 /// Latency of LLM calls.
 pub(super) fn call_latency() -> Histogram {
-    Histogram::new(CALL_SECONDS)
+    native::histogram(CALL_SECONDS)
 }
 
 /// The same as the GenAI convention wants it.
 pub(super) fn convention_call_latency() -> Histogram {
-    Histogram::new(CONVENTION_CALL_SECONDS)
+    native::histogram(CONVENTION_CALL_SECONDS)
 }
 
-/// Latency of LLM calls whose spans may be named.
-pub(super) fn traced_call_latency() -> TracedHistogram {
-    TracedHistogram::new(CALL_SECONDS.into_iter())
+/// Spans that latencies of LLM calls may name.
+pub(super) fn call_spans() -> BucketSpans {
+    BucketSpans::new(&CALL_SECONDS)
 }
 
 /// Time inside a stream, for each token of it.
 pub(super) fn token_gap() -> Histogram {
-    Histogram::new(GAP_SECONDS)
+    native::histogram(GAP_SECONDS)
 }
 
 /// Gaps inside a stream.
@@ -91,37 +92,37 @@ pub(super) fn convention_gap() -> GapHistogram {
 
 /// Latency of Gravimeter itself or of the network.
 pub(super) fn own_latency() -> Histogram {
-    Histogram::new(OWN_SECONDS)
+    native::histogram(OWN_SECONDS)
 }
 
-/// Latency of handshakes whose spans may be named.
-pub(super) fn traced_own_latency() -> TracedHistogram {
-    TracedHistogram::new(OWN_SECONDS.into_iter())
+/// Spans that latencies of handshakes may name.
+pub(super) fn handshake_spans() -> BucketSpans {
+    BucketSpans::new(&OWN_SECONDS)
 }
 
 /// Latency of runs.
 pub(super) fn run_latency() -> Histogram {
-    Histogram::new(RUN_SECONDS)
+    native::histogram(RUN_SECONDS)
 }
 
 /// The same as the GenAI convention wants it.
 pub(super) fn convention_run_latency() -> Histogram {
-    Histogram::new(CONVENTION_RUN_SECONDS)
+    native::histogram(CONVENTION_RUN_SECONDS)
 }
 
-/// Latency of runs whose spans may be named.
-pub(super) fn traced_run_latency() -> TracedHistogram {
-    TracedHistogram::new(RUN_SECONDS.into_iter())
+/// Spans that latencies of runs may name.
+pub(super) fn run_spans() -> BucketSpans {
+    BucketSpans::new(&RUN_SECONDS)
 }
 
 /// Calls of a run.
 pub(super) fn run_calls() -> Histogram {
-    Histogram::new(RUN_CALLS)
+    native::histogram(RUN_CALLS)
 }
 
 /// Tokens of a run.
 pub(super) fn run_tokens() -> Histogram {
-    Histogram::new(RUN_TOKENS)
+    native::histogram(RUN_TOKENS)
 }
 
 /// A point in time as a gauge shows it.

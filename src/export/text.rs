@@ -1,166 +1,244 @@
-//! Exposition formats: an `Accept` header picks one, a registry is written in it.
+//! Writes metric families as text: OpenMetrics 1.0.0, or Prometheus 0.0.4. Pure.
 //!
-//! The metrics library writes OpenMetrics only. Prometheus demands text 0.0.4 as the last resort
-//! and promtool reads nothing else, so the second form is made from the first, line by line; the
-//! samples of both are the same.
+//! The metrics library writes OpenMetrics only, and neither start times nor, of histograms with
+//! native buckets, exemplars; promtool and old scrapers read nothing but 0.0.4. So both are made
+//! from the data model that protobuf is made from, and all three forms have the same samples.
 
-use std::fmt::{self, Write as _};
+use std::fmt::{self, Display, Formatter, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus_client::encoding::text;
-use prometheus_client::registry::Registry;
+use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::{
+    Counter, Exemplar, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+};
 
-/// A form in which metrics are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// OpenMetrics text 1.0.0.
-    OpenMetrics,
-    /// Prometheus text 0.0.4.
-    Text,
-}
-
-impl Format {
-    /// The exact `Content-Type`: Prometheus 3 refuses a scrape without one that it knows.
-    #[must_use]
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
-        }
-    }
-}
-
-/// Picks the format that an `Accept` header (RFC 9110, section 12.5.1) prefers: the highest weight
-/// wins, OpenMetrics on a tie. A header that is missing, malformed or asks for nothing that is
-/// spoken here gets [`Format::Text`].
-#[must_use]
-pub fn negotiate(accept: Option<&str>) -> Format {
-    let mut best = (Format::Text, 0);
-    for range in accept
-        .unwrap_or_default()
-        .split(',')
-        .filter(|range| !range.trim().is_empty())
-    {
-        let Some((format, weight)) = media_range(range) else {
-            return Format::Text;
-        };
-        let Some(format) = format else { continue };
-        if weight > best.1 || (weight == best.1 && weight > 0 && format == Format::OpenMetrics) {
-            best = (format, weight);
-        }
-    }
-    best.0
-}
-
-/// Writes the registry in the format.
+/// Writes OpenMetrics 1.0.0; with a `_created` sample for each series that has a start time, if
+/// asked for.
 ///
 /// # Errors
-/// [`fmt::Error`] when a metric has no text form (a histogram with native buckets only).
-pub fn encode(registry: &Registry, format: Format) -> Result<String, fmt::Error> {
-    let mut openmetrics = String::new();
-    text::encode(&mut openmetrics, registry)?;
-    match format {
-        Format::OpenMetrics => Ok(openmetrics),
-        Format::Text => to_text(&openmetrics),
-    }
-}
-
-/// The format that a media range stands for, if any, and its weight in thousandths; `None` when it
-/// is malformed.
-fn media_range(range: &str) -> Option<(Option<Format>, u16)> {
-    let mut parts = range.split(';').map(str::trim);
-    let media = parts.next()?.to_ascii_lowercase();
-    media.split_once('/')?;
-    let (mut version, mut weight) = (None, 1000);
-    for parameter in parts.filter(|parameter| !parameter.is_empty()) {
-        let (name, value) = parameter.split_once('=')?;
-        match name.trim().to_ascii_lowercase().as_str() {
-            "q" => weight = thousandths(value.trim())?,
-            "version" => version = Some(value.trim().trim_matches('"')),
-            _ => {}
+/// Never: a `String` takes everything.
+pub(super) fn open_metrics(
+    families: &[MetricFamily],
+    created_timestamps: bool,
+) -> Result<String, fmt::Error> {
+    let mut out = String::new();
+    for family in families {
+        let (name, kind) = match family.r#type() {
+            MetricType::Counter => (stem(family, "_total"), "counter"),
+            MetricType::Gauge if family.name.ends_with(INFO) => (stem(family, INFO), "info"),
+            MetricType::Gauge => (family.name.as_str(), "gauge"),
+            MetricType::Histogram => (family.name.as_str(), "histogram"),
+            MetricType::GaugeHistogram | MetricType::Summary | MetricType::Untyped => {
+                (family.name.as_str(), "unknown")
+            }
+        };
+        writeln!(out, "# HELP {name} {}", family.help)?;
+        writeln!(out, "# TYPE {name} {kind}")?;
+        if !family.unit.is_empty() {
+            writeln!(out, "# UNIT {name} {}", family.unit)?;
+        }
+        for metric in &family.metric {
+            samples(&mut out, &family.name, metric, true)?;
+            if created_timestamps && let Some(started_at) = started_at(metric) {
+                let series = Series::new(name, "_created", &metric.label);
+                writeln!(out, "{series} {}", Float(unix_seconds(started_at)))?;
+            }
         }
     }
-    let format = match (media.as_str(), version) {
-        ("application/openmetrics-text", None | Some("1.0.0")) => Some(Format::OpenMetrics),
-        ("text/plain", None | Some("0.0.4")) | ("text/*" | "*/*", _) => Some(Format::Text),
-        _ => None,
-    };
-    Some((format, weight))
+    out.push_str("# EOF\n");
+    Ok(out)
 }
 
-/// A weight (RFC 9110, section 12.4.2) in thousandths; `None` when it is malformed.
-pub(crate) fn thousandths(q: &str) -> Option<u16> {
-    let (whole, fraction) = q.split_once('.').unwrap_or((q, ""));
-    if !matches!(whole, "0" | "1")
-        || fraction.len() > 3
-        || !fraction.bytes().all(|b| b.is_ascii_digit())
-    {
-        return None;
-    }
-    let weight = format!("{whole}{fraction:0<3}").parse().ok()?;
-    (weight <= 1000).then_some(weight)
-}
-
-/// OpenMetrics to text 0.0.4: metadata carries the name of the sample instead of the family, `info`
-/// becomes a gauge, units, exemplars and the end mark go.
-fn to_text(openmetrics: &str) -> Result<String, fmt::Error> {
-    let mut out = String::with_capacity(openmetrics.len());
-    let mut help = "";
-    for line in openmetrics.lines() {
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = rest;
-        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            metadata(&mut out, rest, help)?;
-        } else if !line.starts_with('#') {
-            writeln!(out, "{}", without_exemplar(line))?;
+/// Writes Prometheus text 0.0.4: without units and exemplars.
+///
+/// # Errors
+/// Never: a `String` takes everything.
+pub(super) fn plain(families: &[MetricFamily]) -> Result<String, fmt::Error> {
+    let mut out = String::new();
+    for family in families {
+        let kind = match family.r#type() {
+            MetricType::Counter => "counter",
+            MetricType::Gauge => "gauge",
+            MetricType::Histogram => "histogram",
+            MetricType::GaugeHistogram | MetricType::Summary | MetricType::Untyped => "untyped",
+        };
+        writeln!(out, "# HELP {} {}", family.name, family.help)?;
+        writeln!(out, "# TYPE {} {kind}", family.name)?;
+        for metric in &family.metric {
+            samples(&mut out, &family.name, metric, false)?;
         }
     }
     Ok(out)
 }
 
-/// Writes HELP and TYPE of a family, whose help line came before its type was known.
-fn metadata(out: &mut String, name_and_type: &str, name_and_help: &str) -> fmt::Result {
-    let (family, kind) = name_and_type.split_once(' ').ok_or(fmt::Error)?;
-    let (suffix, kind) = match kind {
-        "counter" => ("_total", "counter"),
-        "info" => ("_info", "gauge"),
-        "unknown" => ("", "untyped"),
-        kind => ("", kind),
-    };
-    if let Some((_, help)) = name_and_help.split_once(' ') {
-        writeln!(out, "# HELP {family}{suffix} {help}")?;
-    }
-    writeln!(out, "# TYPE {family}{suffix} {kind}")
+/// What an info metric's sample is called after.
+const INFO: &str = "_info";
+
+/// The name of an OpenMetrics family whose samples have the suffix.
+fn stem<'a>(family: &'a MetricFamily, suffix: &str) -> &'a str {
+    family.name.strip_suffix(suffix).unwrap_or(&family.name)
 }
 
-/// A sample line up to its value and timestamp. A label's value may itself hold what an exemplar
-/// begins with, so the search starts behind the labels. Those follow the name at once; a brace
-/// behind a space is the exemplar's.
-fn without_exemplar(line: &str) -> &str {
-    let name_len = line.find(['{', ' ']).unwrap_or(line.len());
-    let behind_name = line.get(name_len..).unwrap_or_default();
-    let behind_labels = if behind_name.starts_with('{') {
-        name_len + labels_len(behind_name)
-    } else {
-        name_len
-    };
-    match line.get(behind_labels..).and_then(|rest| rest.find(" # ")) {
-        Some(at) => line.get(..behind_labels + at).unwrap_or(line),
-        None => line,
+fn samples(out: &mut String, name: &str, metric: &Metric, exemplars: bool) -> fmt::Result {
+    if let Some(histogram) = &metric.histogram {
+        return buckets(out, name, &metric.label, histogram, exemplars);
     }
+    let counter = metric.counter.as_ref().map(|counter| counter.value);
+    let gauge = metric.gauge.as_ref().map(|gauge| gauge.value);
+    let untyped = metric.untyped.as_ref().map(|untyped| untyped.value);
+    let Some(value) = counter.or(gauge).or(untyped) else {
+        return Ok(());
+    };
+    write!(
+        out,
+        "{} {}",
+        Series::new(name, "", &metric.label),
+        Number(value)
+    )?;
+    let exemplar = metric
+        .counter
+        .as_ref()
+        .and_then(|Counter { exemplar, .. }| exemplar.as_ref());
+    end_of_line(out, exemplar.filter(|_| exemplars))
 }
 
-/// The length of `{...}` at the start of the text; a brace, a quote or a backslash inside a quoted
-/// value does not count.
-fn labels_len(text: &str) -> usize {
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b'}' if !quoted => return at + 1,
-            _ => {}
+fn buckets(
+    out: &mut String,
+    name: &str,
+    labels: &[LabelPair],
+    histogram: &Histogram,
+    exemplars: bool,
+) -> fmt::Result {
+    let (sum, count) = (Float(histogram.sample_sum), histogram.sample_count);
+    writeln!(out, "{} {sum}", Series::new(name, "_sum", labels))?;
+    writeln!(out, "{} {count}", Series::new(name, "_count", labels))?;
+    for bucket in &histogram.bucket {
+        let series = Series {
+            le: Some(bucket.upper_bound),
+            ..Series::new(name, "_bucket", labels)
+        };
+        write!(out, "{series} {}", bucket.cumulative_count)?;
+        end_of_line(out, bucket.exemplar.as_ref().filter(|_| exemplars))?;
+    }
+    Ok(())
+}
+
+fn end_of_line(out: &mut String, exemplar: Option<&Exemplar>) -> fmt::Result {
+    if let Some(exemplar) = exemplar {
+        let labels = Labels(None, &exemplar.label);
+        write!(out, " # {{{labels}}} {}", Float(exemplar.value))?;
+        if let Some(at) = exemplar.timestamp.and_then(|at| at.try_into().ok()) {
+            write!(out, " {}", Float(unix_seconds(at)))?;
         }
     }
-    text.len()
+    out.write_char('\n')
+}
+
+/// The time from which a counter or histogram counts.
+fn started_at(metric: &Metric) -> Option<SystemTime> {
+    let counter = metric.counter.as_ref().and_then(|it| it.start_timestamp);
+    let histogram = metric.histogram.as_ref().and_then(|it| it.start_timestamp);
+    counter.or(histogram)?.try_into().ok()
+}
+
+fn unix_seconds(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// The name and labels of a sample.
+struct Series<'a> {
+    name: &'a str,
+    suffix: &'static str,
+    le: Option<f64>,
+    labels: &'a [LabelPair],
+}
+
+impl<'a> Series<'a> {
+    fn new(name: &'a str, suffix: &'static str, labels: &'a [LabelPair]) -> Self {
+        Self {
+            name,
+            suffix,
+            le: None,
+            labels,
+        }
+    }
+}
+
+impl Display for Series<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            suffix,
+            le,
+            labels,
+        } = *self;
+        write!(f, "{name}{suffix}")?;
+        if le.is_none() && labels.is_empty() {
+            return Ok(());
+        }
+        write!(f, "{{{}}}", Labels(le, labels))
+    }
+}
+
+/// The upper boundary of a bucket, if it is one, and the labels of a series.
+struct Labels<'a>(Option<f64>, &'a [LabelPair]);
+
+impl Display for Labels<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(le, labels) = *self;
+        let mut separator = "";
+        if let Some(le) = le {
+            write!(f, "le=\"{}\"", Float(le))?;
+            separator = ",";
+        }
+        for label in labels {
+            write!(f, "{separator}{}=\"", label.name)?;
+            escape(f, &label.value)?;
+            f.write_char('"')?;
+            separator = ",";
+        }
+        Ok(())
+    }
+}
+
+fn escape(f: &mut Formatter<'_>, value: &str) -> fmt::Result {
+    for part in value.split_inclusive(['\\', '"', '\n']) {
+        let mut clean = part.chars();
+        let escaped = match clean.next_back() {
+            Some('\\') => "\\\\",
+            Some('"') => "\\\"",
+            Some('\n') => "\\n",
+            _ => {
+                f.write_str(part)?;
+                continue;
+            }
+        };
+        f.write_str(clean.as_str())?;
+        f.write_str(escaped)?;
+    }
+    Ok(())
+}
+
+/// A number as a count may be written: without a point where it is whole.
+struct Number(f64);
+
+impl Display for Number {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(value) = *self;
+        if value.is_infinite() {
+            return f.write_str(if value > 0.0 { "+Inf" } else { "-Inf" });
+        }
+        write!(f, "{value}")
+    }
+}
+
+/// A number with a point, as OpenMetrics wants the boundaries of buckets ("Canonical Numbers").
+struct Float(f64);
+
+impl Display for Float {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self(value) = *self;
+        let is_whole = value.is_finite() && value.fract() == 0.0;
+        write!(f, "{}{}", Number(value), if is_whole { ".0" } else { "" })
+    }
 }

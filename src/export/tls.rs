@@ -78,5 +78,5 @@ impl TlsMetrics {
     }
 }
 
-/// Handshakes that succeeded. Their exemplars are in [`super::late`].
+/// Handshakes that succeeded. Their exemplars come by [`super::late`].
 pub(super) const HANDSHAKE_SECONDS: &str = "gravimeter_tls_handshake_duration_seconds";

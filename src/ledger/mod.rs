@@ -169,6 +169,12 @@ impl Ledger {
         Ok(report.cut(query.by, &query.page))
     }
 
+    /// The time from which it counts: that of the first process that kept the file.
+    #[must_use]
+    pub fn begun(&self) -> Timestamp {
+        self.memory().begun
+    }
+
     /// Everything, by model.
     #[must_use]
     pub fn report(&self) -> UsageReport {

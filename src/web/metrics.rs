@@ -18,7 +18,7 @@ use super::body::ResponseSlot;
 use super::error::ApiError;
 use super::peer::Peer;
 use crate::export::Metrics;
-use crate::export::text::{Format, negotiate};
+use crate::export::formats::{Format, negotiate};
 
 pub(super) async fn metrics(
     State(web): State<Arc<Web>>,
@@ -69,12 +69,12 @@ pub(super) async fn metrics(
 }
 
 fn exposition(metrics: &Metrics, format: Format, gzip: bool) -> io::Result<Bytes> {
-    let text = metrics.encode(format).map_err(io::Error::other)?;
+    let plain = metrics.encode(format).map_err(io::Error::other)?;
     if !gzip {
-        return Ok(text.into());
+        return Ok(plain.into());
     }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
-    encoder.write_all(text.as_bytes())?;
+    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 8), Compression::fast());
+    encoder.write_all(&plain)?;
     encoder.finish().map(Bytes::from)
 }
 

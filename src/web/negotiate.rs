@@ -4,7 +4,7 @@
 use axum::http::{HeaderMap, header};
 
 use super::metrics::joined;
-use crate::export::text::thousandths;
+use crate::export::formats::thousandths;
 
 /// A form of sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

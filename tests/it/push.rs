@@ -9,8 +9,8 @@ use gravimeter::config::{self, Inputs, Places};
 use gravimeter::demo::agent::{AgentOptions, converse};
 use gravimeter::demo::provider::ProviderOptions;
 use gravimeter::export::Metrics;
+use gravimeter::export::formats::Format;
 use gravimeter::export::otlp::{Config, Endpoint, Protocol, Push, Pusher, Resource, Temporality};
-use gravimeter::export::text::Format;
 use gravimeter::record::{Fact, Sink as _};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric, number_data_point};
@@ -67,7 +67,8 @@ impl Pushed {
 
     fn shown(&self, metric: &str) -> BTreeMap<String, f64> {
         series(
-            &self.metrics.encode(Format::Text).expect("an exposition"),
+            &String::from_utf8(self.metrics.encode(Format::Text).expect("an exposition"))
+                .expect("text"),
             metric,
         )
     }

@@ -12,6 +12,14 @@ pub(super) const KEYS: &[Key] = &[
         set: |raw, value| put(&mut raw.metrics.cache_write_lifetimes, value.switch()),
     },
     Key {
+        name: "metrics.created_timestamps",
+        kind: Kind::Switch,
+        default: DefaultValue::Is("false"),
+        help: "Whether OpenMetrics text has a sample with the suffix _created for each counter and histogram: the time since which\n\
+               it counts. Protobuf always has that time. Every such sample is a series more.",
+        set: |raw, value| put(&mut raw.metrics.created_timestamps, value.switch()),
+    },
+    Key {
         name: "metrics.genai",
         kind: Kind::Switch,
         default: DefaultValue::Is("true"),

@@ -2,8 +2,8 @@
 
 use std::time::UNIX_EPOCH;
 
-use super::kit::{call, id, limited, metrics, named, quota, run, samples, value};
-use crate::export::text::Format;
+use super::kit::{call, exposition, id, limited, metrics, named, quota, run, samples, value};
+use crate::export::formats::Format;
 use crate::record::{
     CascadeRun, CorrelationMethod, Fact, FollowFailure, Label, Quota, QuotaWindow, RunOutcome,
     RunStarted, Sink, StepEnded, StepKind, StepStatus, UpdateSource, UsageComparison,
@@ -237,7 +237,7 @@ fn models_beyond_the_limit_share_a_label_and_have_no_quota_and_no_name() {
         None
     );
     assert_eq!(value(&metrics, "gravimeter_model_info", &[]), Some(10.0));
-    let exposition = samples(&metrics.encode(Format::Text).expect("an exposition"));
+    let exposition = samples(&exposition(&metrics, Format::Text));
     assert!(
         exposition
             .keys()

@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::kit::{call, limited, metrics, promtool, rate_limited, run, samples, started, value};
+use super::kit::{
+    call, exposition, limited, metrics, promtool, rate_limited, run, samples, started, value,
+};
+use crate::export::formats::Format;
 use crate::export::genai::{Usage, error_type, operation_name};
-use crate::export::text::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
     AgentName, Call, CascadeRun, ContentChunks, Cost, Disposition, Fact, Label, Modality,
@@ -238,7 +240,7 @@ fn fifty_thousand_models_stay_bounded_and_exact() {
         metrics.receive(&Fact::ContentChunks(chunks));
         took(&metrics, call(&model));
     }
-    let exposition = metrics.encode(Format::Text).expect("an exposition");
+    let exposition = exposition(&metrics, Format::Text);
     let series = samples(&exposition).len();
     // 201 names, of one provider and one operation: 20 counters and 4 histograms of 17 series, as
     // much again for GenAI.
@@ -394,7 +396,7 @@ fn hostile_models_forge_nothing() {
         took(&metrics, call(model));
     }
     for format in [Format::Text, Format::OpenMetrics] {
-        let samples = samples(&metrics.encode(format).expect("an exposition"));
+        let samples = samples(&exposition(&metrics, format));
         assert!(samples.keys().all(|(name, _)| name != "fake_total"));
         let models = samples.keys().filter_map(|(_, labels)| labels.get("model"));
         assert!(
@@ -404,7 +406,7 @@ fn hostile_models_forge_nothing() {
         );
     }
     assert_eq!(value(&metrics, "gravimeter_calls_total", &[]), Some(6.0));
-    if let Some((clean, said)) = promtool(&metrics.encode(Format::Text).expect("an exposition")) {
+    if let Some((clean, said)) = promtool(&exposition(&metrics, Format::Text)) {
         assert!(clean && said.is_empty(), "{said}");
     }
 }
@@ -467,7 +469,7 @@ fn genai_knows_runs_and_the_time_between_chunks() {
     })));
     // How many tools it has called is not known: that is not none.
     metrics.receive(&Fact::RunEnded(Box::new(run("c", "m"))));
-    let exposition = metrics.encode(Format::Text).expect("an exposition");
+    let exposition = exposition(&metrics, Format::Text);
     let is_there = |line: &str| exposition.lines().any(|shown| shown == line);
     for line in [
         r#"gen_ai_client_inference_time_per_output_chunk_seconds_sum{gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",gen_ai_request_model="other"} 0.5"#,
@@ -556,12 +558,7 @@ fn genai_can_be_left_out() {
     };
     let metrics = Metrics::new(config, Arc::default());
     took(&metrics, call("m"));
-    assert!(
-        !metrics
-            .encode(Format::Text)
-            .expect("an exposition")
-            .contains("gen_ai_client")
-    );
+    assert!(!exposition(&metrics, Format::Text).contains("gen_ai_client"));
 }
 
 #[test]

@@ -2,11 +2,16 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::kit::{Exemplar, call, exemplars, metrics, run, sampled, samples, unsampled, value};
+use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as model;
+
+use super::kit::{
+    Exemplar, call, decoded, exemplars, exposition, metrics, run, sampled, samples, unsampled,
+    value,
+};
 use crate::export::Metrics;
+use crate::export::formats::Format;
 use crate::export::otlp;
 use crate::export::spans::of_call;
-use crate::export::text::Format;
 use crate::export::traces::Traces;
 use crate::record::{
     Call, CascadeRun, ConnectionSetup, Fact, Handshake, Label, Model, Phase, RunOutcome, Side,
@@ -28,7 +33,7 @@ fn ran(trace: Option<TraceContext>) -> Fact {
 }
 
 fn shown(metrics: &Metrics) -> Vec<(String, String, Exemplar)> {
-    let exposition = metrics.encode(Format::OpenMetrics).expect("an exposition");
+    let exposition = exposition(metrics, Format::OpenMetrics);
     let found = exemplars(&exposition).into_iter();
     found
         .map(|((name, labels), exemplar)| (name, labels["le"].clone(), exemplar))
@@ -101,12 +106,7 @@ fn a_span_that_is_not_exported_is_not_named() {
         trace: sampled(1, 2),
     });
     assert_eq!(named(&metrics), []);
-    assert!(
-        !metrics
-            .encode(Format::OpenMetrics)
-            .expect("an exposition")
-            .contains(" # ")
-    );
+    assert!(!exposition(&metrics, Format::OpenMetrics).contains(" # "));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn exemplars_change_no_sample_and_are_no_part_of_text() {
         record(&without, shaken(&setup));
     }
     let counted = |metrics: &Metrics, format| {
-        let mut samples = samples(&metrics.encode(format).expect("an exposition"));
+        let mut samples = samples(&exposition(metrics, format));
         samples.retain(|(name, _), _| !name.starts_with("process_"));
         samples
     };
@@ -152,9 +152,88 @@ fn exemplars_change_no_sample_and_are_no_part_of_text() {
         counted(&with, Format::OpenMetrics),
         counted(&without, Format::Text)
     );
-    let text = with.encode(Format::Text).expect("an exposition");
+    let text = exposition(&with, Format::Text);
     assert!(exemplars(&text).is_empty() && !text.contains("trace_id="));
     assert_eq!(shown(&with).len(), 5);
+}
+
+/// A call that took so many seconds and ended so many seconds after all others began.
+fn ended(seconds: u64, at: u64, span: u64) -> Fact {
+    let ended = UNIX_EPOCH + Duration::from_secs(1_790_000_000 + at);
+    let duration = Duration::from_secs(seconds);
+    let timing = Timing {
+        started_at: ended - duration,
+        duration,
+        time_to_first_chunk: None,
+        content_duration: None,
+    };
+    Fact::Call(Box::new(Call {
+        timing,
+        trace: Some(sampled(1, span)),
+        ..call("m")
+    }))
+}
+
+#[test]
+fn a_native_histogram_names_the_spans_of_the_classic_one_in_the_order_of_their_time() {
+    let metrics = metrics();
+    // The slowest ended first, a clock that was never set shows no time for the last.
+    for fact in [ended(420, 500, 1), ended(10, 600, 2), ended(1, 550, 3)] {
+        metrics.receive(&fact);
+    }
+    let timing = Timing {
+        started_at: UNIX_EPOCH - Duration::from_secs(3600),
+        duration: Duration::from_secs(100),
+        ..call("m").timing
+    };
+    metrics.receive(&Fact::Call(Box::new(Call {
+        timing,
+        trace: Some(sampled(1, 4)),
+        ..call("m")
+    })));
+    let families = decoded(&metrics);
+    let family = families
+        .iter()
+        .find(|family| family.name == "gravimeter_call_duration_seconds")
+        .expect("a family");
+    let histogram = family.metric[0].histogram.as_ref().expect("a histogram");
+    let spans = |exemplars: Vec<&model::Exemplar>| -> Vec<(String, f64)> {
+        let span = |exemplar: &model::Exemplar| {
+            let span = exemplar.label.iter().find(|label| label.name == "span_id");
+            (span.expect("a span").value.clone(), exemplar.value)
+        };
+        exemplars.into_iter().map(span).collect()
+    };
+    let named = |span: u64, seconds| (format!("{span:016x}"), seconds);
+    assert_eq!(
+        spans(histogram.exemplars.iter().collect()),
+        [named(1, 420.0), named(3, 1.0), named(2, 10.0)]
+    );
+    let buckets = histogram.bucket.iter();
+    assert_eq!(
+        spans(
+            buckets
+                .filter_map(|bucket| bucket.exemplar.as_ref())
+                .collect()
+        ),
+        [
+            named(3, 1.0),
+            named(2, 10.0),
+            named(4, 100.0),
+            named(1, 420.0)
+        ]
+    );
+}
+
+#[test]
+fn a_span_that_ended_earlier_does_not_replace_a_later_one() {
+    let metrics = metrics();
+    let bucket = "gravimeter_call_duration_seconds_bucket 20.48";
+    for (at, span, named_span) in [(600, 1, 1), (500, 2, 1), (600, 3, 3)] {
+        metrics.receive(&ended(11, at, span));
+        let expected = format!("00000000000000000000000000000001 {named_span:016x}");
+        assert_eq!(named(&metrics), [(bucket.to_owned(), expected)]);
+    }
 }
 
 const HANDSHAKES: &str = "gravimeter_tls_handshake_duration_seconds";
@@ -215,7 +294,7 @@ fn shaken(setup: &ConnectionSetup) -> [Fact; 2] {
 }
 
 fn of_handshakes(metrics: &Metrics) -> Vec<(String, Exemplar)> {
-    let exposition = metrics.encode(Format::OpenMetrics).expect("an exposition");
+    let exposition = exposition(metrics, Format::OpenMetrics);
     let found = exemplars(&exposition)
         .into_iter()
         .filter(|((name, _), _)| name.starts_with(HANDSHAKES));
@@ -386,7 +465,7 @@ fn exemplars_in_every_bucket_stay_bounded() {
             }
         }
     }
-    let exposition = metrics.encode(Format::OpenMetrics).expect("an exposition");
+    let exposition = exposition(&metrics, Format::OpenMetrics);
     let found = exemplars(&exposition);
     assert_eq!(found.len(), 201 * (16 + 16 + RunOutcome::ALL.len() * 15));
     assert!(exposition.len() < 14 << 20, "{} bytes", exposition.len());

@@ -8,9 +8,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
+use prost::Message as _;
 
 use crate::budget::{Amount, Budget, Budgets, GroupBy, OnError, Unit, Window};
-use crate::export::text::Format;
+use crate::export::formats::Format;
 use crate::export::{Config, Metrics};
 use crate::record::{
     AgentName, ByteDirection, Call, CallStarted, Caller, CascadeRun, ContentChunks, Correlated,
@@ -312,6 +314,59 @@ pub(crate) fn samples(exposition: &str) -> BTreeMap<Key, String> {
     samples
 }
 
+/// What a scrape shows in one of the forms that are text.
+pub(crate) fn exposition(metrics: &Metrics, format: Format) -> String {
+    String::from_utf8(metrics.encode(format).expect("an exposition")).expect("text")
+}
+
+/// What a scrape in protobuf shows, read by the schema alone.
+pub(crate) fn decoded(metrics: &Metrics) -> Vec<MetricFamily> {
+    let bytes = metrics.encode(Format::Protobuf).expect("an exposition");
+    let (mut rest, mut families) = (bytes.as_slice(), Vec::new());
+    while !rest.is_empty() {
+        families.push(MetricFamily::decode_length_delimited(&mut rest).expect("a family"));
+    }
+    families
+}
+
+/// All samples of families, by the names that text gives them.
+pub(crate) fn by_sample(families: &[MetricFamily]) -> BTreeMap<Key, f64> {
+    let mut samples = BTreeMap::new();
+    for (family, metric) in families
+        .iter()
+        .flat_map(|family| family.metric.iter().map(move |metric| (family, metric)))
+    {
+        let pairs = metric.label.iter();
+        let labels: BTreeMap<_, _> = pairs
+            .map(|label| (label.name.clone(), label.value.clone()))
+            .collect();
+        let mut add = |suffix: &str, labels: &BTreeMap<String, String>, value: f64| {
+            let key = (format!("{}{suffix}", family.name), labels.clone());
+            assert!(samples.insert(key, value).is_none(), "twice");
+        };
+        let value = metric.counter.as_ref().map(|counter| counter.value);
+        if let Some(value) = value.or(metric.gauge.as_ref().map(|gauge| gauge.value)) {
+            add("", &labels, value);
+        }
+        if let Some(histogram) = &metric.histogram {
+            add("_sum", &labels, histogram.sample_sum);
+            add("_count", &labels, histogram.sample_count as f64);
+            for bucket in &histogram.bucket {
+                let le = if bucket.upper_bound.is_infinite() {
+                    "+Inf".to_owned()
+                } else {
+                    let le = bucket.upper_bound.to_string();
+                    if le.contains('.') { le } else { le + ".0" }
+                };
+                let mut labels = labels.clone();
+                labels.insert("le".to_owned(), le);
+                add("_bucket", &labels, bucket.cumulative_count as f64);
+            }
+        }
+    }
+    samples
+}
+
 /// All exemplars of an exposition. Panics on anything that is no exposition.
 pub(crate) fn exemplars(exposition: &str) -> BTreeMap<Key, Exemplar> {
     lines(exposition)
@@ -388,7 +443,7 @@ fn unquote(text: &str) -> (String, &str) {
 
 /// The sample's value; `labels` are those that matter, written `name=value`.
 pub(crate) fn value(metrics: &Metrics, name: &str, labels: &[&str]) -> Option<f64> {
-    let exposition = metrics.encode(Format::Text).expect("an exposition");
+    let exposition = exposition(metrics, Format::Text);
     let wanted = |found: &BTreeMap<String, String>| {
         labels.iter().all(|label| {
             let (name, value) = label.split_once('=').expect("name=value");

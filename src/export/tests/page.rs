@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::kit::{every_fact, metrics, samples};
+use super::kit::{every_fact, exposition, metrics, samples};
 use crate::export::Metrics;
-use crate::export::text::Format;
+use crate::export::formats::Format;
 use crate::record::Sink as _;
 
 #[test]
@@ -22,8 +22,8 @@ fn the_page_lists_every_metric() {
 
 /// The reference table: a row for each family that is exported, in the order of their names.
 fn table(metrics: &Metrics) -> String {
-    let text = metrics.encode(Format::Text).expect("text");
-    let openmetrics = metrics.encode(Format::OpenMetrics).expect("text");
+    let text = exposition(metrics, Format::Text);
+    let openmetrics = exposition(metrics, Format::OpenMetrics);
     let units: BTreeMap<&str, &str> = metadata(&openmetrics, "# UNIT ").collect();
     let helps: BTreeMap<&str, &str> = metadata(&text, "# HELP ").collect();
     let types: BTreeMap<&str, &str> = metadata(&text, "# TYPE ").collect();

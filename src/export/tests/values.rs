@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::kit::{every_fact, metrics, samples};
+use super::kit::{every_fact, exposition, metrics, samples};
+use crate::export::formats::Format;
 use crate::export::otlp::Loss;
-use crate::export::text::Format;
 use crate::export::web::WebRefusal;
 use crate::record::{
     AgentName, ByteDirection, CorrelationMethod, CostSource, Disposition, FollowFailure,
@@ -285,7 +285,7 @@ const OPEN: [&str; 10] = [
 fn exported() -> BTreeMap<(String, String), BTreeSet<String>> {
     let metrics = metrics();
     every_fact().iter().for_each(|fact| metrics.receive(fact));
-    let text = metrics.encode(Format::Text).expect("text");
+    let text = exposition(&metrics, Format::Text);
     let mut exported: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
     for (sample, labels) in samples(&text).keys() {
         let histogram = ["_bucket", "_sum", "_count"]

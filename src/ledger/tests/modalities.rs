@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::file::{Stage, close};
 use super::kit::{call, ended, take};
-use crate::export::text::Format;
+use crate::export::formats::Format;
+use crate::export::tests::kit::exposition;
 use crate::export::{Config, Metrics};
 use crate::record::{
     Call, CallStarted, Caller, Fact, Modality, ModalitySplits, Models, Operation, Provider, Sink,
@@ -61,7 +63,7 @@ fn metrics() -> Metrics {
 
 /// The series with a modality, and their values.
 fn by_modality(metrics: &Metrics) -> Vec<String> {
-    let exposition = metrics.encode(Format::Text).unwrap();
+    let exposition = exposition(metrics, Format::Text);
     let lines = exposition.lines();
     let mut lines: Vec<_> = lines
         .filter(|line| line.contains("gen_ai_token_modality="))
@@ -86,7 +88,7 @@ fn count(metrics: &Metrics, call: Call) {
 
 fn resumed(totals: &Totals) -> Vec<String> {
     let metrics = metrics();
-    metrics.resume(totals);
+    metrics.resume(totals, Timestamp::UNIX_EPOCH);
     by_modality(&metrics)
 }
 

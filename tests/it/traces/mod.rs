@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gravimeter::export::Metrics;
+use gravimeter::export::formats::Format;
 use gravimeter::export::otlp::{Config, Endpoint, Exporter, Protocol, Resource};
-use gravimeter::export::text::Format;
 use gravimeter::export::traces::Traces;
 use gravimeter::record::{Fact, Sink as _};
 use rustls::{ClientConfig, RootCertStore};
@@ -86,7 +86,9 @@ impl Way {
     }
 
     pub fn fate(&self) -> Fate {
-        let exposition = self.metrics.encode(Format::Text).expect("an exposition");
+        let exposition =
+            String::from_utf8(self.metrics.encode(Format::Text).expect("an exposition"))
+                .expect("text");
         let dropped = series(&exposition, "gravimeter_otlp_spans_dropped_total");
         let reason = |labels: &str| {
             labels

@@ -7,9 +7,9 @@ use opentelemetry_proto::tonic::common::v1::any_value;
 
 use super::*;
 use crate::export::Metrics;
+use crate::export::formats::Format;
 use crate::export::otlp::Config;
-use crate::export::tests::kit::{call, every_fact, metrics, sampled};
-use crate::export::text::Format;
+use crate::export::tests::kit::{call, every_fact, exposition, metrics, sampled};
 use crate::record::{Call, Fact, Sink as _};
 
 fn at(seconds: u64) -> SystemTime {
@@ -113,7 +113,7 @@ fn names_lead_back_to_those_of_a_scrape() {
     every_fact().iter().for_each(|fact| metrics.receive(fact));
     let pushed = pushed(&metrics, &since, Temporality::Cumulative);
     let names: BTreeSet<_> = pushed.iter().map(as_prometheus_has_it).collect();
-    let scrape = metrics.encode(Format::Text).expect("an exposition");
+    let scrape = exposition(&metrics, Format::Text);
     let declared = scrape
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
