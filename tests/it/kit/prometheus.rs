@@ -19,6 +19,24 @@ use super::binary::until;
 use crate::skip;
 use crate::whole::any_port;
 
+/// Which buckets of histograms a Prometheus keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Histograms {
+    /// Those of the text formats, each a series of its own.
+    Classic,
+    /// Native ones alone, which it asks for by protobuf.
+    Native,
+}
+
+impl Histograms {
+    fn features(self) -> &'static str {
+        match self {
+            Self::Classic => "exemplar-storage",
+            Self::Native => "exemplar-storage,native-histograms",
+        }
+    }
+}
+
 /// It ends when it is dropped.
 pub struct Prometheus {
     pub addr: SocketAddr,
@@ -30,13 +48,13 @@ pub struct Prometheus {
 impl Prometheus {
     /// One that has scraped `gravimeter`; skips the test where Prometheus is not installed.
     pub async fn start(gravimeter: SocketAddr) -> Option<Self> {
-        let prometheus = Self::of(&[gravimeter], &[])?;
+        let prometheus = Self::of(&[gravimeter], &[], Histograms::Classic)?;
         until(async || (prometheus.value("up").await == Some(1.0)).then_some(())).await;
         Some(prometheus)
     }
 
     /// One that begins to scrape the targets and has the files of rules. The same.
-    pub fn of(targets: &[SocketAddr], rules: &[PathBuf]) -> Option<Self> {
+    pub fn of(targets: &[SocketAddr], rules: &[PathBuf], histograms: Histograms) -> Option<Self> {
         if !skip::has_program("prometheus", "prometheus") {
             return None;
         }
@@ -63,7 +81,7 @@ impl Prometheus {
                 folder.path().join("data").display()
             ))
             .arg(format!("--web.listen-address={addr}"))
-            .arg("--enable-feature=exemplar-storage")
+            .arg(format!("--enable-feature={}", histograms.features()))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
