@@ -1,5 +1,6 @@
 //! The settings of a generation, as requests write them. Each dialect lists where they stand.
 
+use super::answer::take_later;
 use super::request::id;
 use super::tokens::count;
 use crate::observe::json::Value;
@@ -24,23 +25,17 @@ impl Setting {
     /// Takes its value. A setting that goes by several names keeps the last one that says something.
     pub(super) fn take(self, value: Value<'_>, known: &mut RequestSettings) {
         match self {
-            Self::Choices => put(&mut known.choices, count(&value)),
-            Self::FrequencyPenalty => put(&mut known.frequency_penalty, number(value)),
-            Self::MaxTokens => put(&mut known.max_tokens, count(&value)),
-            Self::OutputType => put(&mut known.output_type, output_type(value)),
-            Self::PresencePenalty => put(&mut known.presence_penalty, number(value)),
-            Self::ReasoningLevel => put(&mut known.reasoning_level, id(value)),
-            Self::Seed => put(&mut known.seed, whole_number(value)),
-            Self::Temperature => put(&mut known.temperature, number(value)),
-            Self::TopK => put(&mut known.top_k, count(&value)),
-            Self::TopP => put(&mut known.top_p, number(value)),
+            Self::Choices => take_later(&mut known.choices, count(&value)),
+            Self::FrequencyPenalty => take_later(&mut known.frequency_penalty, number(value)),
+            Self::MaxTokens => take_later(&mut known.max_tokens, count(&value)),
+            Self::OutputType => take_later(&mut known.output_type, output_type(value)),
+            Self::PresencePenalty => take_later(&mut known.presence_penalty, number(value)),
+            Self::ReasoningLevel => take_later(&mut known.reasoning_level, id(value)),
+            Self::Seed => take_later(&mut known.seed, whole_number(value)),
+            Self::Temperature => take_later(&mut known.temperature, number(value)),
+            Self::TopK => take_later(&mut known.top_k, count(&value)),
+            Self::TopP => take_later(&mut known.top_p, number(value)),
         }
-    }
-}
-
-fn put<T>(known: &mut Option<T>, value: Option<T>) {
-    if value.is_some() {
-        *known = value;
     }
 }
 
