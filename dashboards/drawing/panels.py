@@ -1,5 +1,6 @@
 """Draws panels as Grafana does, as far as that matters to see what they say."""
 
+import math
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -13,6 +14,8 @@ from look import colour, threshold, written
 SOFT = "#9a9fa6"
 # Most names that a legend has room for.
 LEGEND = 8
+# How many rows of a heat map a native histogram has for each doubling.
+ROWS_OF_A_DOUBLING = 2
 Answers = list[tuple[dict, Series]]
 
 
@@ -106,6 +109,10 @@ def _axes(axes: Axes, unit: str) -> None:
 
 
 def _heat(panel: dict, axes: Axes, answers: Answers) -> None:
+    native = [series for _, series in answers if series.buckets]
+    if native:
+        _native_heat(panel, axes, native[0])
+        return
     ordered = sorted((series for _, series in answers), key=lambda series: float(series.labels["le"]))
     times = sorted({at for series in ordered for at in series.times})
     rows, lower = [], [0.0] * len(times)
@@ -120,6 +127,24 @@ def _heat(panel: dict, axes: Axes, answers: Answers) -> None:
     edges = [series.labels["le"] for series in ordered]
     name: Callable[[str], str] = partial(_edge, unit=unit)
     axes.set_yticks(range(len(edges))[::2], [name(edge) for edge in edges[::2]])
+
+
+def _native_heat(panel: dict, axes: Axes, series: Series) -> None:
+    """The buckets of a native histogram are too narrow to see: as many as a doubling has are drawn as a few."""
+    counts: dict[tuple[int, int], float] = {}
+    for column, buckets in enumerate(series.buckets):
+        for _, high, count in buckets:
+            row = math.ceil(math.log2(high) * ROWS_OF_A_DOUBLING) if high > 0 else 0
+            counts[row, column] = counts.get((row, column), 0) + count
+    lowest, highest = (pick(row for row, _ in counts) for pick in (min, max))
+    cells = [
+        [counts.get((row, column)) or float("nan") for column in range(len(series.times))] for row in range(lowest, highest + 1)
+    ]
+    dates = [datetime.fromtimestamp(at) for at in series.times]
+    axes.pcolormesh(dates, range(lowest, highest + 1), cells, cmap="turbo", shading="nearest")
+    unit = panel["options"]["yAxis"]["unit"]
+    _axes(axes, unit)
+    axes.yaxis.set_major_formatter(lambda row, _: written(2 ** (row / ROWS_OF_A_DOUBLING), unit))
 
 
 def _edge(edge: str, unit: str) -> str:
