@@ -6,7 +6,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::{list, root, text};
-use crate::kit::prometheus::{self, Histograms};
+use crate::kit::prometheus;
+
+/// Which buckets of histograms a Prometheus keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Histograms {
+    /// Those of the text formats, each a series of its own.
+    Classic,
+    /// Native ones alone, which it asks for by protobuf.
+    Native,
+}
 
 /// A running Prometheus. It ends when it is dropped.
 pub struct Prometheus(prometheus::Prometheus);
@@ -16,7 +25,11 @@ impl Prometheus {
     pub fn start(targets: &[SocketAddr], histograms: Histograms) -> Option<Self> {
         let rules =
             ["rules.yml", "alerts.yml"].map(|file| root().join("deploy/prometheus").join(file));
-        prometheus::Prometheus::of(targets, &rules, histograms).map(Self)
+        let features = match histograms {
+            Histograms::Classic => &[][..],
+            Histograms::Native => &["native-histograms"],
+        };
+        prometheus::Prometheus::with("", features, targets, &rules).map(Self)
     }
 
     /// The values of an instant query that are finite numbers; none while it cannot be asked.

@@ -21,14 +21,13 @@ use tokio::time::{Instant, sleep};
 
 use super::expression::{LastEdge, last_edges};
 use super::lint::{label_values, searches};
-use super::prometheus::{Prometheus, free_port};
+use super::prometheus::{Histograms, Prometheus, free_port};
 use super::troubled::Troubled;
 use super::{boards, list, panels, text};
 use crate::kit::agent::{Agent, knock};
 use crate::kit::binary::{PROGRAM, until};
 use crate::kit::collector::{Collector, Reply};
 use crate::kit::pki::Pki;
-use crate::kit::prometheus::Histograms;
 use crate::kit::provider::Provider;
 use crate::kit::{read_all, soon};
 use crate::whole::{Whole, sum};
