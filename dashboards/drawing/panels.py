@@ -130,13 +130,15 @@ def _heat(panel: dict, axes: Axes, answers: Answers) -> None:
 
 
 def _native_heat(panel: dict, axes: Axes, series: Series) -> None:
-    """The buckets of a native histogram are too narrow to see: as many as a doubling has are drawn as a few."""
+    """The buckets of a native histogram are too narrow to see: those of half a doubling are drawn as one, and zeros below them."""
+    cells_of = [(column, *bucket) for column, buckets in enumerate(series.buckets) for bucket in buckets]
+    positive = [(_row(high), column, count) for column, low, high, count in cells_of if low > 0]
+    lowest, highest = (pick((row for row, _, _ in positive), default=0) for pick in (min, max))
+    zeros = [(lowest - 1, column, count) for column, low, _, count in cells_of if low <= 0]
+    lowest -= 1 if zeros else 0
     counts: dict[tuple[int, int], float] = {}
-    for column, buckets in enumerate(series.buckets):
-        for _, high, count in buckets:
-            row = math.ceil(math.log2(high) * ROWS_OF_A_DOUBLING) if high > 0 else 0
-            counts[row, column] = counts.get((row, column), 0) + count
-    lowest, highest = (pick(row for row, _ in counts) for pick in (min, max))
+    for row, column, count in positive + zeros:
+        counts[row, column] = counts.get((row, column), 0) + count
     cells = [
         [counts.get((row, column)) or float("nan") for column in range(len(series.times))] for row in range(lowest, highest + 1)
     ]
@@ -144,7 +146,12 @@ def _native_heat(panel: dict, axes: Axes, series: Series) -> None:
     axes.pcolormesh(dates, range(lowest, highest + 1), cells, cmap="turbo", shading="nearest")
     unit = panel["options"]["yAxis"]["unit"]
     _axes(axes, unit)
-    axes.yaxis.set_major_formatter(lambda row, _: written(2 ** (row / ROWS_OF_A_DOUBLING), unit))
+    zero = lowest if zeros else None
+    axes.yaxis.set_major_formatter(lambda row, _: written(0 if row == zero else 2 ** (row / ROWS_OF_A_DOUBLING), unit))
+
+
+def _row(edge: float) -> int:
+    return math.ceil(math.log2(edge) * ROWS_OF_A_DOUBLING)
 
 
 def _edge(edge: str, unit: str) -> str:
