@@ -130,7 +130,7 @@ def _heat(panel: dict, axes: Axes, answers: Answers) -> None:
 
 
 def _native_heat(panel: dict, axes: Axes, series: Series) -> None:
-    """The buckets of a native histogram are too narrow to see: those of half a doubling are drawn as one, and zeros below them."""
+    """The buckets of a native histogram are too narrow to see: those of half a doubling are drawn as one, zeros below them."""
     cells_of = [(column, *bucket) for column, buckets in enumerate(series.buckets) for bucket in buckets]
     positive = [(_row(high), column, count) for column, low, high, count in cells_of if low > 0]
     lowest, highest = (pick((row for row, _, _ in positive), default=0) for pick in (min, max))
