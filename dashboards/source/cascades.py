@@ -139,7 +139,7 @@ def _durations() -> list[Band]:
 def _slowest() -> Band:
     by = "model, outcome"
     slow = runs.quantile(0.95, "duration_seconds", by=by, window="$__range")
-    longer = f'{{{MAIN} && duration>10s && span.gen_ai.request.model="${{__value.raw}}"}}'
+    longer = f'{{{MAIN} && duration>10s && span.gravimeter.run.model="${{__value.raw}}"}}'
     return 9, [
         (
             14,

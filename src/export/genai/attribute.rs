@@ -99,6 +99,8 @@ pub const RATE_LIMIT_RETRY_AFTER: &str = "gravimeter.rate_limit.retry_after";
 pub const RUN_COST_USD: &str = "gravimeter.run.cost_usd";
 /// How many calls a run has made.
 pub const RUN_CALLS: &str = "gravimeter.run.calls";
+/// The model of a run's first call, by which its metrics are labelled.
+pub const RUN_MODEL: &str = "gravimeter.run.model";
 /// [`crate::record::RunOutcome`].
 pub const RUN_OUTCOME: &str = "gravimeter.run.outcome";
 /// From the user's message to the first content of a call, in seconds.

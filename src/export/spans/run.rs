@@ -56,6 +56,7 @@ fn attributes(run: &CascadeRun, name: &str, subagent: Option<&Id>) -> Vec<super:
         .put(attribute::CONVERSATION_ID, run.cascade.as_str())
         .put_known(attribute::REQUEST_MODEL, only_model(run))
         .put_known(attribute::ERROR_TYPE, error_type(run.outcome))
+        .put(attribute::RUN_MODEL, run.model.as_str())
         .put(attribute::RUN_OUTCOME, run.outcome.as_str())
         .put(attribute::RUN_CALLS, run.calls)
         .put(attribute::RUN_TOKENS, run.tokens)

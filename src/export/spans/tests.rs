@@ -430,6 +430,7 @@ fn a_run() {
   gen_ai.agent.name = "antigravity"
   gen_ai.conversation.id = "c-1"
   gen_ai.request.model = "m"
+  gravimeter.run.model = "m"
   gravimeter.run.outcome = "ok"
   gravimeter.run.calls = 3
   gravimeter.run.tokens = 360
