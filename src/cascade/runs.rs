@@ -379,6 +379,7 @@ mod tests {
         for (models, expected) in [
             (&["a", "a", "a"][..], false),
             (&["a", "a", "b"], true),
+            (&["a", "b", "b"], true),
             (&["b", "a", "b"], true),
             (&["a"], false),
             (&[], false),
