@@ -28,7 +28,7 @@ global: {scrape_interval: ${SCRAPE}s}
 scrape_configs: [{job_name: gravimeter, static_configs: [{targets: ["$PAGE"]}]}]
 END
 prometheus --config.file="$folder/prometheus.yml" --storage.tsdb.path="$folder/data" --web.listen-address="$PROMETHEUS" \
-  --log.level=error &
+  --enable-feature=native-histograms --log.level=error &
 jobs+=($!)
 for _ in $(seq 60); do
   curl -sf "http://$PAGE/healthz" >/dev/null && curl -sf "http://$PROMETHEUS/-/ready" >/dev/null && break

@@ -4,7 +4,7 @@ import json
 import math
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 DAY = 86400
 # What Grafana calls the resolution: as many points as a panel of middling width has.
@@ -18,6 +18,8 @@ class Series:
     labels: dict[str, str]
     times: list[float]
     values: list[float]
+    # Of a native histogram, instead of values: at each time the lower and the upper edge of each bucket, and what is in it.
+    buckets: list[list[tuple[float, float, float]]] = field(default_factory=list)
 
     def name(self, legend: str) -> str:
         """The name in the legend: `{{label}}` is the value of a label."""
@@ -80,6 +82,13 @@ class Prometheus:
 
 
 def _series(result: dict) -> Series:
+    if histograms := result.get("histograms"):
+        buckets = [
+            [(float(low), float(high), float(count)) for _, low, high, count in of.get("buckets", [])] for _, of in histograms
+        ]
+        return Series(
+            result["metric"], [float(at) for at, _ in histograms], [float(of["count"]) for _, of in histograms], buckets
+        )
     points = result.get("values") or [result["value"]]
     numbers = [(float(at), float(value)) for at, value in points]
     known = [(at, value) for at, value in numbers if math.isfinite(value)]

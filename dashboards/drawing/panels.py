@@ -1,5 +1,6 @@
 """Draws panels as Grafana does, as far as that matters to see what they say."""
 
+import math
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -13,6 +14,8 @@ from look import colour, threshold, written
 SOFT = "#9a9fa6"
 # Most names that a legend has room for.
 LEGEND = 8
+# How many rows of a heat map a native histogram has for each doubling.
+ROWS_OF_A_DOUBLING = 2
 Answers = list[tuple[dict, Series]]
 
 
@@ -106,6 +109,10 @@ def _axes(axes: Axes, unit: str) -> None:
 
 
 def _heat(panel: dict, axes: Axes, answers: Answers) -> None:
+    native = [series for _, series in answers if series.buckets]
+    if native:
+        _native_heat(panel, axes, native[0])
+        return
     ordered = sorted((series for _, series in answers), key=lambda series: float(series.labels["le"]))
     times = sorted({at for series in ordered for at in series.times})
     rows, lower = [], [0.0] * len(times)
@@ -120,6 +127,31 @@ def _heat(panel: dict, axes: Axes, answers: Answers) -> None:
     edges = [series.labels["le"] for series in ordered]
     name: Callable[[str], str] = partial(_edge, unit=unit)
     axes.set_yticks(range(len(edges))[::2], [name(edge) for edge in edges[::2]])
+
+
+def _native_heat(panel: dict, axes: Axes, series: Series) -> None:
+    """The buckets of a native histogram are too narrow to see: those of half a doubling are drawn as one, zeros below them."""
+    cells_of = [(column, *bucket) for column, buckets in enumerate(series.buckets) for bucket in buckets]
+    positive = [(_row(high), column, count) for column, low, high, count in cells_of if low > 0]
+    lowest, highest = (pick((row for row, _, _ in positive), default=0) for pick in (min, max))
+    zeros = [(lowest - 1, column, count) for column, low, _, count in cells_of if low <= 0]
+    lowest -= 1 if zeros else 0
+    counts: dict[tuple[int, int], float] = {}
+    for row, column, count in positive + zeros:
+        counts[row, column] = counts.get((row, column), 0) + count
+    cells = [
+        [counts.get((row, column)) or float("nan") for column in range(len(series.times))] for row in range(lowest, highest + 1)
+    ]
+    dates = [datetime.fromtimestamp(at) for at in series.times]
+    axes.pcolormesh(dates, range(lowest, highest + 1), cells, cmap="turbo", shading="nearest")
+    unit = panel["options"]["yAxis"]["unit"]
+    _axes(axes, unit)
+    zero = lowest if zeros else None
+    axes.yaxis.set_major_formatter(lambda row, _: written(0 if row == zero else 2 ** (row / ROWS_OF_A_DOUBLING), unit))
+
+
+def _row(edge: float) -> int:
+    return math.ceil(math.log2(edge) * ROWS_OF_A_DOUBLING)
 
 
 def _edge(edge: str, unit: str) -> str:

@@ -34,7 +34,7 @@ def board() -> Board:
 
 
 def _numbers() -> Band:
-    ended = runs.total("duration_seconds_count")
+    ended = runs.observed("duration_seconds")
     joined = gravimeter.total("correlations_total", 'method!="none"')
     return side_by_side(
         4,
@@ -73,7 +73,7 @@ def _numbers() -> Band:
             "Unsuccessful",
             "Share of runs with the outcome error, swallowed or lost. Runs that users canceled do not count.",
             # Outcomes that never were have no series.
-            ratio(f"({runs.total('duration_seconds_count', UNSUCCESSFUL)} or vector(0))", ended),
+            ratio(f"({runs.observed('duration_seconds', UNSUCCESSFUL)} or vector(0))", ended),
             "percentunit",
             steps=above(0.05, 0.2),
             spark=False,
@@ -121,7 +121,7 @@ def _durations() -> list[Band]:
             bars(
                 "Runs by outcome",
                 "swallowed: the agent went idle without an answer; lost: the end could not be seen.",
-                {"{{outcome}}": runs.per_minute("duration_seconds_count", by="outcome")},
+                {"{{outcome}}": runs.observed_per_minute("duration_seconds", by="outcome")},
                 "short",
                 colors=OUTCOMES,
                 links=ENDED,
@@ -139,14 +139,14 @@ def _durations() -> list[Band]:
 def _slowest() -> Band:
     by = "model, outcome"
     slow = runs.quantile(0.95, "duration_seconds", by=by, window="$__range")
-    longer = f'{{{MAIN} && duration>10s && span.gen_ai.request.model="${{__value.raw}}"}}'
+    longer = f'{{{MAIN} && duration>10s && span.gravimeter.run.model="${{__value.raw}}"}}'
     return 9, [
         (
             14,
             lines(
                 "The slowest runs",
                 "The upper end of the bucket that the slowest run of each interval fell into. Its diamond links to its trace.",
-                {"{{model}}": runs.quantile(1, "duration_seconds", by="model")},
+                {"{{model}}": runs.slowest("duration_seconds", by="model")},
                 "s",
                 exemplars=True,
                 links=SEARCH,
@@ -159,7 +159,7 @@ def _slowest() -> Band:
                 "The ten slowest combinations of model and outcome. A click on a model shows its runs of more than ten seconds.",
                 {
                     "Duration, p95": Column(f"topk(10, {slow})", "s", above(60, 300)),
-                    "Runs": Column(runs.total("duration_seconds_count", by=by), "short", decimals=0),
+                    "Runs": Column(runs.observed("duration_seconds", by=by), "short", decimals=0),
                 },
                 {"model": "Model", "outcome": "Outcome"},
                 sort="Duration, p95",

@@ -87,7 +87,7 @@ def stat_panel(
             value: dashboard.ValueMappingResult(text=text, color=color, index=index)
             for index, (value, (text, color)) in enumerate(names.items())
         }
-        panel.mappings([dashboard.ValueMap(options=results)])
+        panel.mappings([dashboard.ValueMap(options=results), _beyond()])
     return panel
 
 
@@ -377,12 +377,18 @@ def _graph(title: str, description: str, queries: Queries, unit: str, steps: Ste
 
 
 def _common(panel: P, title: str, description: str, unit: str, steps: Steps) -> P:
-    panel.title(title).description(description).datasource(SOURCE).unit(unit)
+    panel.title(title).description(description).datasource(SOURCE).unit(unit).mappings([_beyond()])
     if steps:
         panel.thresholds(_thresholds(steps))
         if isinstance(panel, stat.Panel):
             panel.color_scheme(builders.FieldColor().mode(dashboard.FieldColorModeId.THRESHOLDS))
     return panel
+
+
+def _beyond() -> dashboard.RangeMap:
+    """Words for an infinite value: a quantile beyond the last classic bucket. (No finite value is in the range.)"""
+    words = dashboard.ValueMappingResult(text="beyond the buckets", index=0)
+    return dashboard.RangeMap(dashboard.DashboardRangeMapOptions(from_val=1e300, result=words))
 
 
 def _thresholds(steps: Steps) -> builders.ThresholdsConfig:

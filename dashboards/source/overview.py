@@ -233,6 +233,7 @@ def _budgets() -> Band:
                 {"{{budget}}": gravimeter.value("budget_used_ratio", by="budget", how="max")},
                 "percentunit",
                 steps=above(0.8, 1),
+                nothing="no budget is configured",
             ),
         ),
         (

@@ -1,6 +1,9 @@
 """PromQL by name: every selector that a board needs, with its variables in it.
 
 A `Scope` knows which template variables narrow the metrics it asks for; its methods return whole expressions.
+
+What asks for a histogram asks for both of its kinds, `native or classic`: a Prometheus keeps one of them or both, and the
+native one is the more accurate. Such an expression is in parentheses, because `or` binds weaker than any arithmetic.
 """
 
 from dataclasses import dataclass
@@ -39,18 +42,54 @@ class Scope:
         return _over("sum", by, f"increase({self.select(metric, *where)}[$__range])")
 
     def quantile(self, quantile: float, metric: str, *where: str, by: str = "", window: str = "$__rate_interval") -> str:
-        """A quantile of a histogram over one interval, or over another window."""
-        buckets = f"{_change(window)}({self.select(f'{metric}_bucket', *where)}[{window}])"
-        return f"histogram_quantile({quantile}, {_over('sum', f'le, {by}' if by else 'le', buckets)})"
+        """A quantile of a histogram over one interval, or over another window.
+
+        Where the classic buckets end below it, it is infinite: Prometheus answers with the edge of the last one, which nothing
+        was measured to be.
+        """
+        native = f"histogram_quantile({quantile}, {self._change(metric, where, by, window)}) >= 0"
+        buckets = self._change(f"{metric}_bucket", where, f"le, {by}" if by else "le", window)
+        classic = f"histogram_quantile({quantile}, {buckets}) < {LAST_EDGES[self.prefix + metric]}"
+        beyond = f"({self._change(f'{metric}_count', where, by, window)} > 0) * Inf"
+        return f"({native} or {classic} or {beyond})"
+
+    def slowest(self, metric: str, by: str) -> str:
+        """The upper edge of the bucket of the highest value of an interval."""
+        native = f"histogram_quantile(1, {self._change(metric, (), by)}) >= 0"
+        buckets = self._change(f"{metric}_bucket", (), f"le, {by}")
+        inside = self._change(f"{metric}_bucket", (f'le="{LAST_EDGES[self.prefix + metric]}"',), by)
+        beyond = f"({self._change(f'{metric}_count', (), by)} > {inside}) * Inf"
+        return f"({native} or {beyond} or histogram_quantile(1, {buckets}) >= 0)"
 
     def mean(self, metric: str, *where: str, by: str = "", window: str = "$__rate_interval") -> str:
         """The mean of a histogram."""
-        parts = [f"{_change(window)}({self.select(metric + end, *where)}[{window}])" for end in ("_sum", "_count")]
-        return ratio(*(_over("sum", by, part) for part in parts))
+        whole = self._change(metric, where, by, window)
+        native = ratio(f"histogram_sum({whole})", f"histogram_count({whole})")
+        classic = ratio(*(self._change(metric + end, where, by, window) for end in ("_sum", "_count")))
+        return f"({native} or {classic})"
+
+    def observed(self, metric: str, *where: str, by: str = "") -> str:
+        """Observations of a histogram in the time range that is shown."""
+        native = f"histogram_count({self._change(metric, where, by, '$__range')})"
+        return f"({native} or {self.total(f'{metric}_count', *where, by=by)})"
+
+    def observed_per_minute(self, metric: str, by: str) -> str:
+        """Observations of a histogram per minute."""
+        native = f"histogram_count({self.rate(metric, by=by)})"
+        return f"({native} or {self.rate(f'{metric}_count', by=by)}) * 60"
 
     def heat(self, metric: str, *where: str) -> str:
-        """The buckets of a histogram, for a heat map."""
-        return _over("sum", "le", f"increase({self.select(f'{metric}_bucket', *where)}[$__rate_interval])")
+        """The buckets of a histogram, for a heat map: one native histogram, or else a series for each classic bucket."""
+        native, classic = (
+            _over("sum", by, f"increase({self.select(name, *where)}[$__rate_interval])")
+            for name, by in ((metric, ""), (f"{metric}_bucket", "le"))
+        )
+        return f"{native} or on () {classic}"
+
+    def _change(self, metric: str, where: tuple[str, ...], by: str, window: str = "$__rate_interval") -> str:
+        """How much is added, summed: a rate over `$__rate_interval`; over any other window the increase says the same."""
+        change = "rate" if window == "$__rate_interval" else "increase"
+        return _over("sum", by, f"{change}({self.select(metric, *where)}[{window}])")
 
 
 def ratio(part: str, whole: str) -> str:
@@ -58,14 +97,25 @@ def ratio(part: str, whole: str) -> str:
     return f"{part} / ({whole} > 0)"
 
 
-def _change(window: str) -> str:
-    """A rate is for `$__rate_interval`; over any other window the increase says the same."""
-    return "rate" if window == "$__rate_interval" else "increase"
-
-
 def _over(how: str, by: str, inner: str) -> str:
     return f"{how} by ({by}) ({inner})" if by else f"{how}({inner})"
 
+
+# The last edges of the classic buckets of the histograms that quantiles are asked of, as they are exported; a test compares them.
+LAST_EDGES = {
+    "gravimeter_call_duration_seconds": "1310.72",
+    "gravimeter_cascade_calls": "128.0",
+    "gravimeter_cascade_duration_seconds": "6553.6",
+    "gravimeter_cascade_time_to_first_chunk_seconds": "6553.6",
+    "gravimeter_cascade_tokens": "67108864.0",
+    "gravimeter_provider_time_seconds": "1310.72",
+    "gravimeter_relay_delay_seconds": "5.0",
+    "gravimeter_tcp_connect_duration_seconds": "5.0",
+    "gravimeter_time_between_chunks_seconds": "8.192",
+    "gravimeter_time_per_output_token_seconds": "8.192",
+    "gravimeter_time_to_first_chunk_seconds": "1310.72",
+    "gravimeter_tls_handshake_duration_seconds": "5.0",
+}
 
 # LLM calls, their tokens and their spend.
 calls = Scope("gravimeter_", ("provider", "model"))

@@ -99,6 +99,8 @@ pub(super) struct Sum {
     pub(super) cost: Option<Cost>,
     /// The first call (hidden, began, model): a chat turn sorts before hidden calls.
     pub(super) first: Option<(bool, Instant, Model)>,
+    /// Not all of them have asked for its model.
+    pub(super) has_several_models: bool,
     pub(super) first_chunk: Option<Instant>,
     began: Option<Instant>,
 }
@@ -111,6 +113,7 @@ impl Default for Sum {
             tool_calls: 0,
             cost: Some(Cost::default()),
             first: None,
+            has_several_models: false,
             first_chunk: None,
             began: None,
         }
@@ -127,6 +130,8 @@ impl Sum {
             .zip(call.cost)
             .map(|(sum, cost)| sum.saturating_add(cost));
         let is_hidden = call.operation != Operation::Chat;
+        let has_another = |(_, _, model): &(bool, Instant, Model)| *model != call.model;
+        self.has_several_models |= self.first.as_ref().is_some_and(has_another);
         if self
             .first
             .as_ref()
@@ -149,6 +154,8 @@ pub(super) struct RunCalls {
     pub(super) cost: Option<Cost>,
     /// The model of the first one.
     pub(super) model: Option<Model>,
+    /// Not all of them have asked for it.
+    pub(super) has_several_models: bool,
     pub(super) first_chunk: Option<Instant>,
     /// When the first one began, if that was before the agent was seen to work.
     pub(super) began: Option<Instant>,
@@ -248,6 +255,7 @@ impl Calls {
             tokens: sum.tokens,
             cost: sum.cost,
             model: sum.first.map(|(_, _, model)| model),
+            has_several_models: sum.has_several_models,
             first_chunk: sum.first_chunk,
             began: sum.began.filter(|first| *first < began),
             ended: unseen.filter(|unseen| *unseen > ended),
@@ -359,6 +367,32 @@ mod tests {
             calls.of_run(reported(at(9)), at(9), at(9)).cost,
             Some(Cost::default())
         );
+    }
+
+    #[test]
+    fn a_run_tells_whether_its_calls_asked_for_one_model() {
+        let (at, mut calls) = (clock(), Calls::default());
+        let of = |number, model: &str, began| SeenCall {
+            model: Model::from_wire(model),
+            ..call(number, Operation::Chat, began, 1)
+        };
+        for (models, expected) in [
+            (&["a", "a", "a"][..], false),
+            (&["a", "a", "b"], true),
+            (&["a", "b", "b"], true),
+            (&["b", "a", "b"], true),
+            (&["a"], false),
+            (&[], false),
+        ] {
+            // The first one comes last.
+            for (number, model) in models.iter().enumerate() {
+                let number = u64::try_from(number).expect("few");
+                calls.add(of(number, model, at(9 - number)), at(0));
+            }
+            let run = calls.of_run(reported(at(1)), at(10), at(10));
+            assert_eq!(run.has_several_models, expected, "{models:?}");
+            calls.last_end = None;
+        }
     }
 
     #[test]

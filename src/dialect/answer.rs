@@ -81,6 +81,8 @@ pub(super) struct Said {
     pub(super) turn_end: TurnEnd,
     /// How many calls of tools it asks its agent for.
     pub(super) tool_calls: u32,
+    /// The provider has shortened the conversation before it went on to answer.
+    pub(super) is_compacted: bool,
     /// The model that answered.
     pub(super) served_model: Option<Model>,
     /// The provider's id of the response.

@@ -66,6 +66,7 @@ mod reports;
 mod request;
 mod response;
 mod session;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod times;

@@ -22,7 +22,7 @@ use crate::observe::websocket::{Messages, WebSocket};
 use crate::observe::{Connection, Direction};
 use crate::record::{
     CallIds, CorrelationMethod, Fact, Id, Model, ObserverFailure, Operation, Provider, Record,
-    RepositoryName, TraceParent, Turn,
+    RepositoryName, RequestSettings, TraceParent, Turn,
 };
 use talk::Talk;
 
@@ -281,8 +281,12 @@ impl ReadRequestBody for NoRequest {
         Turn::default()
     }
 
-    fn reasoning_level(&self) -> Option<&Id> {
-        None
+    fn settings(&self) -> RequestSettings {
+        RequestSettings::default()
+    }
+
+    fn is_compacted(&self) -> bool {
+        false
     }
 
     fn repository(&self) -> Option<&RepositoryName> {

@@ -6,7 +6,8 @@ use crate::observe::exchange::RequestHead;
 use crate::observe::json::{PathReader, Paths, Status, Value};
 use crate::observe::memory::Memory;
 use crate::record::{
-    CallIds, CorrelationMethod, Id, Model, ObserverFailure, Operation, RepositoryName, Turn,
+    CallIds, CorrelationMethod, Id, Model, ObserverFailure, Operation, RepositoryName,
+    RequestSettings, Turn,
 };
 
 /// Reads the JSON document that is the body of a call.
@@ -51,9 +52,14 @@ pub(super) trait ReadRequest: Send {
         Turn::default()
     }
 
-    /// How hard the model is asked to think, in the provider's word.
-    fn reasoning_level(&self) -> Option<&Id> {
-        None
+    /// How the answer is to be generated.
+    fn settings(&self) -> RequestSettings {
+        RequestSettings::default()
+    }
+
+    /// Whether the conversation that it brings has been shortened, where it says so.
+    fn is_compacted(&self) -> bool {
+        false
     }
 
     /// The repository that the agent says it works in.
@@ -86,8 +92,11 @@ pub(super) trait ReadRequestBody: Send {
     /// As [`ReadRequest::turn`].
     fn turn(&self) -> Turn;
 
-    /// As [`ReadRequest::reasoning_level`].
-    fn reasoning_level(&self) -> Option<&Id>;
+    /// As [`ReadRequest::settings`].
+    fn settings(&self) -> RequestSettings;
+
+    /// As [`ReadRequest::is_compacted`].
+    fn is_compacted(&self) -> bool;
 
     /// As [`ReadRequest::repository`].
     fn repository(&self) -> Option<&RepositoryName>;
@@ -155,8 +164,12 @@ impl<R: ReadRequest> ReadRequestBody for RequestBody<R> {
         self.request.turn()
     }
 
-    fn reasoning_level(&self) -> Option<&Id> {
-        self.request.reasoning_level()
+    fn settings(&self) -> RequestSettings {
+        self.request.settings()
+    }
+
+    fn is_compacted(&self) -> bool {
+        self.request.is_compacted()
     }
 
     fn repository(&self) -> Option<&RepositoryName> {

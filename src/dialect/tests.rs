@@ -1,6 +1,7 @@
 //! Replays the fixtures of every dialect: the raw bytes of a connection in, the facts as JSON out, for
 //! every cut.
 
+mod requests;
 pub(super) mod sketch;
 mod sockets;
 mod turns;

@@ -2,7 +2,8 @@
 //! metrics that carry it out.
 //!
 //! The convention counts parts inside totals (cached input is input, reasoning is output), where
-//! ours are disjoint. Source: `docs/gen-ai/client-inference.md` of
+//! ours are disjoint. Source: `docs/gen-ai/client-inference.md`, and of the metrics of tokens
+//! `docs/gen-ai/gen-ai-token-metrics.md`, of
 //! <https://github.com/open-telemetry/semantic-conventions-genai>.
 
 pub mod attribute;
@@ -20,8 +21,8 @@ pub(super) use names::{attribute_of, metric_of};
 
 use super::gaps::GapHistograms;
 use super::series::{
-    Histograms, add, convention_call_latency, convention_gap, convention_run_latency, declare,
-    run_calls,
+    Histograms, add, convention_call_latency, convention_gap, convention_run_latency,
+    convention_tokens, declare, run_calls,
 };
 use crate::record::{
     AgentName, Call, CascadeRun, ContentChunks, Label, ModalitySplits, Model, Models, Operation,
@@ -139,6 +140,8 @@ pub(super) struct GenAiMetrics {
     cache_write_input_tokens: Family<Tokens, Counter>,
     reasoning_output_tokens: Family<Tokens, Counter>,
     duration: Histograms<Inference>,
+    operation_input_tokens: Histograms<Inference>,
+    operation_output_tokens: Histograms<Inference>,
     time_to_first_chunk: Histograms<Inference>,
     time_per_output_chunk: GapHistograms<Chunks>,
     invocations: Histograms<Invocation>,
@@ -178,6 +181,18 @@ impl GenAiMetrics {
                 "gen_ai_client_inference_duration_seconds",
                 "Duration of an inference (OpenTelemetry GenAI)",
                 Histograms::new_with_constructor(convention_call_latency),
+            ),
+            operation_input_tokens: declare(
+                registry,
+                "gen_ai_client_inference_operation_input_tokens",
+                "Input tokens of an inference, cached ones included (OpenTelemetry GenAI)",
+                Histograms::new_with_constructor(convention_tokens),
+            ),
+            operation_output_tokens: declare(
+                registry,
+                "gen_ai_client_inference_operation_output_tokens",
+                "Output tokens of an inference, reasoning included (OpenTelemetry GenAI)",
+                Histograms::new_with_constructor(convention_tokens),
             ),
             time_to_first_chunk: declare(
                 registry,
@@ -256,13 +271,29 @@ impl GenAiMetrics {
                 .get_or_create_owned(&inference)
                 .observe(first.as_secs_f64());
         }
+        let tokens = call.usage.counts();
+        self.observe_tokens(&Usage::from(&tokens), &inference);
         self.count(
-            &call.usage.counts(),
+            &tokens,
             &call.modalities,
             operation,
             call.provider,
             inference.gen_ai_request_model,
         );
+    }
+
+    /// Takes the tokens of one inference. The convention wants a 0 where no usage was reported.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts for a histogram: 2^53 is exact enough"
+    )]
+    fn observe_tokens(&self, usage: &Usage, inference: &Inference) {
+        self.operation_input_tokens
+            .get_or_create_owned(inference)
+            .observe(usage.input_tokens as f64);
+        self.operation_output_tokens
+            .get_or_create_owned(inference)
+            .observe(usage.output_tokens as f64);
     }
 
     pub(super) fn chunks(&self, chunks: &ContentChunks) {

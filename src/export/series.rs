@@ -120,9 +120,14 @@ pub(super) fn run_calls() -> Histogram {
     native::histogram(RUN_CALLS)
 }
 
+/// Tokens of an inference, by the boundaries that the GenAI convention prescribes.
+pub(super) fn convention_tokens() -> Histogram {
+    native::histogram(CONVENTION_TOKENS)
+}
+
 /// Tokens of a run.
 pub(super) fn run_tokens() -> Histogram {
-    native::histogram(RUN_TOKENS)
+    native::histogram(CONVENTION_TOKENS)
 }
 
 /// A point in time as a gauge shows it.
@@ -206,8 +211,8 @@ const CONVENTION_RUN_SECONDS: [f64; 13] = [
 /// The convention's for the inferences of an invocation.
 const RUN_CALLS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 
-/// The convention's for tokens.
-const RUN_TOKENS: [f64; 14] = [
+/// The convention's for tokens, of an inference as of a run.
+const CONVENTION_TOKENS: [f64; 14] = [
     1.0,
     4.0,
     16.0,

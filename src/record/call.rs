@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use super::label::label;
 use super::{
     AppliedRules, CallIds, Caller, ConnectionSetup, Correlation, Cost, CostSource, Host, Id,
-    ModalitySplits, Model, Quality, Reported, TokenUsage, TraceContext, TraceParent, Turn,
+    ModalitySplits, Model, Quality, Reported, RequestSettings, TokenUsage, TraceContext,
+    TraceParent, Turn,
 };
 
 label! {
@@ -199,8 +200,10 @@ pub struct Call {
     pub model: Model,
     /// The name under which it is counted, once that is decided ([`super::Models::name`]).
     pub counted_as: Option<Model>,
-    /// How hard the model is asked to think, in the provider's word (`high`).
-    pub reasoning_level: Option<Id>,
+    /// How its answer was to be generated.
+    pub settings: RequestSettings,
+    /// Whether the wire shows that the model has read a shortened view of the conversation.
+    pub is_compacted: bool,
     /// The rules that changed the request, if any did. All else of the call is of what was sent to
     /// the provider.
     pub rules: Option<Box<AppliedRules>>,

@@ -276,6 +276,8 @@ pub struct CascadeRun {
     /// The model of its first call, as it was requested on the wire; what the agent names when no
     /// call was seen.
     pub model: Model,
+    /// Whether its calls have asked for other models, too.
+    pub has_several_models: bool,
     /// How it ended.
     pub outcome: RunOutcome,
     /// When it began.

@@ -66,4 +66,7 @@ pub struct CallIds {
     pub provider_trace: Option<Id>,
     /// The provider's id of the response (`responseId`).
     pub response: Option<Id>,
+    /// The response that the request continues, by the provider's id of it
+    /// (`previous_response_id`).
+    pub previous_response: Option<Id>,
 }

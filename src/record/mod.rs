@@ -27,6 +27,7 @@ mod rules;
 #[cfg(test)]
 mod sample;
 mod session;
+mod settings;
 mod sink;
 mod subject;
 mod tokens;
@@ -71,6 +72,7 @@ pub use session::{
     Caller, ConnectionCaller, MAX_NAME_BYTES, MadeCall, ProgramName, Session, SessionEnded,
     SessionId,
 };
+pub use settings::{FiniteNumber, OutputType, RequestSettings};
 pub use sink::{FanOut, Record, Sink};
 pub use subject::{Subject, SubjectTotals};
 pub use tokens::{PerKind, Quality, TokenKind, TokenUsage, UsageTotal};

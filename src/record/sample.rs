@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::{
     Call, CallIds, Caller, Correlation, Host, ModalitySplits, Model, Operation, Outcome, Provider,
-    Quality, Reported, Timing, TokenUsage, Turn,
+    Quality, Reported, RequestSettings, Timing, TokenUsage, Turn,
 };
 
 /// A streamed chat that went well, of an unknown model and without tokens, which took no time.
@@ -16,7 +16,8 @@ pub(crate) fn sample_call() -> Call {
         operation: Operation::Chat,
         model: Model::unknown(),
         counted_as: None,
-        reasoning_level: None,
+        settings: RequestSettings::default(),
+        is_compacted: false,
         served_model: None,
         rules: None,
         is_substituted: false,

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 use gravimeter::ledger::{By, Config, Ledger, UsageQuery};
 use gravimeter::record::{
     Call, CallIds, CallStarted, Caller, Correlation, CorrelationMethod, Cost, Fact, Host, Id,
-    ModalitySplits, Model, Models, Operation, Outcome, Provider, Quality, Reported, Sink, Timing,
-    TokenKind, TokenUsage, Turn,
+    ModalitySplits, Model, Models, Operation, Outcome, Provider, Quality, Reported,
+    RequestSettings, Sink, Timing, TokenKind, TokenUsage, Turn,
 };
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -170,7 +170,8 @@ pub fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
             ][number as usize % 4],
         ),
         counted_as: None,
-        reasoning_level: None,
+        settings: RequestSettings::default(),
+        is_compacted: false,
         turn: Turn::default(),
         rules: None,
         served_model: Some(Model::from_wire("gemini-3-pro")),

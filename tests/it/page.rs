@@ -7,13 +7,16 @@ use std::process::Stdio;
 
 use gravimeter::demo::agent::{AgentOptions, converse};
 use gravimeter::demo::provider::ProviderOptions;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use crate::deploy::free_port;
 use crate::kit::agent::{Agent, knock};
-use crate::kit::binary::Binary;
+use crate::kit::binary::{Binary, PROGRAM, until};
 use crate::kit::{read_all, soon};
 use crate::skip;
 use crate::whole::Whole;
@@ -307,6 +310,73 @@ async fn many_models_with_long_names_hide_no_number_and_have_marks_of_their_own(
     }
     assert_eq!(browser.ask("violations").await, json!([]));
     gravimeter.stop().await;
+}
+
+/// A demo with rules and a budget. It ends, with its agent, when it is dropped.
+struct Demo {
+    web: SocketAddr,
+    program: std::process::Child,
+    _home: TempDir,
+}
+
+impl Demo {
+    fn start() -> Self {
+        let home = tempfile::tempdir().expect("a folder");
+        let web = free_port();
+        let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rules.toml");
+        let program = std::process::Command::new(PROGRAM)
+            .env_clear()
+            .env("HOME", home.path())
+            .env("PATH", "/usr/bin:/bin")
+            .args(["demo", "--no-redirect", "--speed", "8", "--budget", "1000"])
+            .arg("--rules")
+            .arg(rules)
+            .args(["--web.listen", &web.to_string()])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        Self {
+            web,
+            program,
+            _home: home,
+        }
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // Killed at once, it would leave its agent behind.
+        let asked = kill_process(Pid::from_child(&self.program), Signal::INT);
+        if asked.is_ok() {
+            let _ = self.program.wait();
+        }
+    }
+}
+
+/// Budgets, rules and quotas take height from the lists, but not so much that they show nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_all_sections_the_lists_still_show_rows() {
+    let demo = Demo::start();
+    until(async || TcpStream::connect(demo.web).await.ok()).await;
+    let Some(mut browser) = Browser::open(demo.web) else {
+        return;
+    };
+    let sight = browser.ask("crowded").await;
+    for (width, seen) in sight.as_object().expect("widths") {
+        assert_eq!(seen["out"], json!([]), "out of sight at {width}");
+        let (is_wide, rows) = match width.as_str() {
+            "1920" => (true, 3),
+            "2560" => (true, 6),
+            _ => (false, 8),
+        };
+        for list in ["cascades", "calls"] {
+            let shown = seen["rows"][list].as_u64().expect("a number");
+            assert!(shown >= rows, "{list} at {width}: {seen}");
+        }
+        if is_wide {
+            assert_eq!(seen["below"], json!([]), "below the window at {width}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -56,9 +56,13 @@ OUT_OF_SIGHT = """() => {
   return cut;
 }"""
 
+# How the sections are arranged, and how many rows of each table are in sight.
 ARRANGEMENT = """() => {
   const shown = [...document.querySelectorAll('main section:not(:empty)')];
+  const isWhole = (row, box) => row.getBoundingClientRect().bottom <= box.getBoundingClientRect().bottom + 1;
+  const rows = table => [...table.querySelectorAll('tbody tr')].filter(row => isWhole(row, table.closest('.scroll'))).length;
   return {
+    rows: Object.fromEntries([...document.querySelectorAll('main table')].map(table => [table.closest('section').id, rows(table)])),
     columns: new Set([...document.querySelectorAll('.column')].map(column => Math.round(column.getBoundingClientRect().left))).size,
     below: shown.filter(section => section.getBoundingClientRect().bottom > innerHeight).map(section => section.id),
   };
@@ -110,6 +114,16 @@ def sight(page: Page) -> dict:
         page.set_viewport_size({"width": width, "height": height})
         answer[str(width)] = {"out": page.evaluate(OUT_OF_SIGHT), **page.evaluate(ARRANGEMENT)}
     return answer
+
+
+def crowded(page: Page) -> dict:
+    """The same once every section has something, and the lists have many rows."""
+    for section in ("#budgets", "#quotas", "#rules"):
+        expect(page.locator(section)).not_to_be_empty(timeout=LIMIT_MS)
+    for section in ("#cascades", "#calls"):
+        expect(page.locator(f"{section} tbody tr").nth(7)).to_be_attached(timeout=LIMIT_MS)
+    page.locator("#pause").click()
+    return sight(page)
 
 
 def violations(page: Page) -> list[str]:
@@ -207,6 +221,7 @@ def judge(page: Page, url: str) -> None:
         "invitation": lambda: invitation(page),
         "keyboard": lambda: {"focused": focused(page)},
         "sight": lambda: sight(page),
+        "crowded": lambda: crowded(page),
         "violations": lambda: violations(page),
         "moments": lambda: moments(page),
         "marks": lambda: marks(page),

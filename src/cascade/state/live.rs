@@ -163,6 +163,7 @@ impl FollowedConversation {
                 .model
                 .or(self.model.take())
                 .unwrap_or_else(Model::unknown),
+            has_several_models: calls.has_several_models,
             outcome,
             started_at: run
                 .began

@@ -136,6 +136,7 @@ impl Work {
             tool_calls,
             cost,
             first,
+            has_several_models,
             first_chunk,
             ..
         } = self.calls;
@@ -144,6 +145,7 @@ impl Work {
             cascade,
             trajectory: None,
             model: first.map_or_else(Model::unknown, |(_, _, model)| model),
+            has_several_models,
             outcome: self.after_last_call.outcome(),
             started_at: self.started_at,
             duration: self.ended.saturating_duration_since(self.began),

@@ -40,6 +40,8 @@ struct Document {
     error: Option<ErrorKind>,
     /// Tools that the agent is asked to call; `server_tool_use` is a call of the provider's own.
     tool_calls: u32,
+    /// A part of it stands for a conversation that was shortened.
+    has_compaction: bool,
     has_content: bool,
 }
 
@@ -96,6 +98,7 @@ impl Document {
             (Field::Iteration, Value::End) => self.end_iteration(),
             (Field::BlockType, Value::String { text, .. }) => {
                 self.tool_calls += u32::from(*text == "tool_use");
+                self.has_compaction |= *text == "compaction";
             }
             (Field::Content, Value::Object | Value::String { .. }) => self.has_content = true,
             (_, Value::End | Value::Null) | (Field::Iteration | Field::Content, _) => {}
@@ -140,6 +143,7 @@ impl Document {
         take_later(&mut self.response, later.response);
         self.error = self.error.or(later.error);
         self.tool_calls = self.tool_calls.saturating_add(later.tool_calls);
+        self.has_compaction |= later.has_compaction;
     }
 
     /// The tokens of the model that was asked, and those of others.
@@ -222,6 +226,7 @@ impl ReadAnswer for Message {
             reports,
             error,
             tool_calls,
+            has_compaction,
             ..
         } = &self.said;
         Said {
@@ -231,6 +236,7 @@ impl ReadAnswer for Message {
             finish_reason: stop_reason.clone(),
             turn_end: stop_reason.as_ref().map(turn_end).unwrap_or_default(),
             tool_calls: *tool_calls,
+            is_compacted: *has_compaction && !ends_with_compaction(stop_reason.as_ref()),
             served_model: model.clone(),
             response: response.clone(),
             reported: reports.read(),
@@ -248,6 +254,12 @@ fn turn_end(stop_reason: &Id) -> TurnEnd {
         "end_turn" | "stop_sequence" | "refusal" | "model_context_window_exceeded" => TurnEnd::Over,
         _ => TurnEnd::Unknown,
     }
+}
+
+/// Whether the model has stopped when the conversation was shortened, so that nothing has read what
+/// was made of it.
+fn ends_with_compaction(stop_reason: Option<&Id>) -> bool {
+    stop_reason.is_some_and(|reason| reason.as_str() == "compaction")
 }
 
 /// Iterations that are kept of one answer; one with more than a few is not known.

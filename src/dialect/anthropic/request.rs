@@ -1,4 +1,4 @@
-//! The request of a message: its model, and what Claude Code says in header fields of its
+//! The request of a message: its model and settings, and what Claude Code says in header fields of its
 //! conversation, its subagent and its turn.
 //!
 //! Source of the fields: code.claude.com/docs "LLM gateways", and Claude Code 2.1.332, which sends
@@ -7,11 +7,14 @@
 
 use std::sync::LazyLock;
 
-use crate::dialect::request::{ReadRequest, id, model};
+use crate::dialect::request::{ReadRequest, model};
+use crate::dialect::settings::Setting;
 use crate::dialect::turns::{Part, SinceModel};
 use crate::observe::exchange::RequestHead;
 use crate::observe::json::{Paths, Value};
-use crate::record::{AgentName, CallIds, CorrelationMethod, Id, Model, Turn, TurnStep};
+use crate::record::{
+    AgentName, CallIds, CorrelationMethod, Id, Model, RequestSettings, Turn, TurnStep,
+};
 
 /// The header field in which Claude Code names its conversation, in every request.
 pub(super) const SESSION: &str = "x-claude-code-session-id";
@@ -38,7 +41,8 @@ const STEPS: [&str; 3] = ["main", "subagent", "workflow"];
 #[derive(Debug, Default)]
 pub(in crate::dialect) struct MessageRequest {
     model: Option<Model>,
-    effort: Option<Id>,
+    settings: RequestSettings,
+    is_compacted: bool,
     ids: CallIds,
     prompt: Option<Id>,
     is_step: bool,
@@ -67,13 +71,12 @@ enum Role {
 pub(in crate::dialect) enum MessageField {
     /// What a part of a message is.
     BlockType,
-    /// How hard the model should think.
-    Effort,
     /// A message.
     Message,
     Model,
     /// Whose message it is.
     Role,
+    Setting(Setting),
 }
 
 impl Message {
@@ -93,13 +96,14 @@ impl ReadRequest for MessageRequest {
 
     fn paths(&self) -> &'static Paths<MessageField> {
         static PATHS: LazyLock<Paths<MessageField>> = LazyLock::new(|| {
-            Paths::new([
+            let message = [
                 ("model", MessageField::Model),
-                ("output_config.effort", MessageField::Effort),
                 ("messages[]", MessageField::Message),
                 ("messages[].role", MessageField::Role),
                 ("messages[].content[].type", MessageField::BlockType),
-            ])
+            ];
+            let settings = SETTINGS.map(|(path, setting)| (path, MessageField::Setting(setting)));
+            Paths::new(message.into_iter().chain(settings))
         });
         &PATHS
     }
@@ -126,8 +130,9 @@ impl ReadRequest for MessageRequest {
         match (field, value) {
             (MessageField::BlockType, Value::String { text, .. }) => {
                 self.message.has_tool_result |= text == "tool_result";
+                // Everything before it is left out by the provider.
+                self.is_compacted |= text == "compaction";
             }
-            (MessageField::Effort, _) => self.effort = id(value),
             (MessageField::Message, Value::Object) => self.message = Message::default(),
             (MessageField::Message, Value::End) => {
                 if let Some(part) = self.message.part() {
@@ -142,6 +147,7 @@ impl ReadRequest for MessageRequest {
                     _ => Role::Other,
                 }
             }
+            (MessageField::Setting(setting), _) => setting.take(value, &mut self.settings),
             (MessageField::BlockType | MessageField::Message | MessageField::Role, _) => {}
         }
     }
@@ -150,8 +156,12 @@ impl ReadRequest for MessageRequest {
         self.model.as_ref()
     }
 
-    fn reasoning_level(&self) -> Option<&Id> {
-        self.effort.as_ref()
+    fn settings(&self) -> RequestSettings {
+        self.settings.clone()
+    }
+
+    fn is_compacted(&self) -> bool {
+        self.is_compacted
     }
 
     fn ids(&self) -> CallIds {
@@ -179,6 +189,29 @@ impl ReadRequest for MessageRequest {
         }
     }
 }
+
+/// The settings of Anthropic's form, of Bedrock's Converse (`inferenceConfig`) and of Ollama
+/// (`options`).
+const SETTINGS: [(&str, Setting); 18] = [
+    ("additionalModelRequestFields.top_k", Setting::TopK),
+    ("format", Setting::OutputType),
+    ("inferenceConfig.maxTokens", Setting::MaxTokens),
+    ("inferenceConfig.temperature", Setting::Temperature),
+    ("inferenceConfig.topP", Setting::TopP),
+    ("max_tokens", Setting::MaxTokens),
+    ("options.frequency_penalty", Setting::FrequencyPenalty),
+    ("options.num_predict", Setting::MaxTokens),
+    ("options.presence_penalty", Setting::PresencePenalty),
+    ("options.seed", Setting::Seed),
+    ("options.temperature", Setting::Temperature),
+    ("options.top_k", Setting::TopK),
+    ("options.top_p", Setting::TopP),
+    ("output_config.effort", Setting::ReasoningLevel),
+    ("output_config.format.type", Setting::OutputType),
+    ("temperature", Setting::Temperature),
+    ("top_k", Setting::TopK),
+    ("top_p", Setting::TopP),
+];
 
 #[cfg(test)]
 mod tests {

@@ -9,8 +9,8 @@ use crate::dialect::provider_of;
 use crate::dialect::verdict::Evidence;
 use crate::observe::exchange::ExchangeEnd;
 use crate::record::{
-    Call, CallIds, Caller, Correlation, Cost, ModalitySplits, Model, Reported, Timing, TokenUsage,
-    Turn, UsageTotal,
+    Call, CallIds, Caller, Correlation, Cost, ModalitySplits, Model, Operation, Reported, Timing,
+    TokenUsage, Turn, UsageTotal,
 };
 
 impl LiveCall {
@@ -42,7 +42,8 @@ impl LiveCall {
             operation: evidence.operation,
             model: self.named_or_served(said),
             counted_as: None,
-            reasoning_level: self.request.reasoning_level().cloned(),
+            settings: self.request.settings(),
+            is_compacted: self.is_compacted(said),
             served_model: said.served_model.clone(),
             is_substituted: self.is_substituted(said),
             rules: self.rules.clone(),
@@ -91,6 +92,14 @@ impl LiveCall {
             }
             _ => caller,
         }
+    }
+
+    /// Whether the model has read a shortened view of the conversation: one that the request brings,
+    /// or one that the provider has made before it answered. A call that only shortens a
+    /// conversation has read all of it.
+    fn is_compacted(&self, said: &Said) -> bool {
+        let was_compacted = said.is_compacted && self.operation() != Operation::Compact;
+        self.request.is_compacted() || was_compacted
     }
 
     /// The model that was asked for, or the one that answered where the request names none, as one

@@ -1,19 +1,19 @@
-//! The request of a generation: the model, the purpose and the identifiers that it names.
+//! The request of a generation: the model, the purpose, the settings and the identifiers that it
+//! names.
 
 use std::sync::LazyLock;
 
 use super::request_id::{RequestId, trajectory_of_label};
 use crate::dialect::request::{ReadRequest, id, model};
+use crate::dialect::settings::Setting;
 use crate::observe::json::{Paths, Value};
-use crate::record::{CallIds, CorrelationMethod, Id, Model, Operation};
+use crate::record::{CallIds, CorrelationMethod, Id, Model, Operation, RequestSettings};
 
 /// What is read of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::dialect) enum RequestField {
     /// The last execution.
     Execution,
-    /// How hard the model should think.
-    ThinkingLevel,
     /// The label of the call: `<trajectory>-<n>`.
     LabelledRequest,
     /// The model, where a body names it at its top.
@@ -21,6 +21,8 @@ pub(in crate::dialect) enum RequestField {
     /// The model, where it stands inside the wrapped request, or the agent that is asked instead of
     /// one.
     NestedModel,
+    /// The interaction that this one continues.
+    PreviousInteraction,
     /// The prompt that the call answers: all that an agent without ids of calls sends.
     Prompt,
     /// The agent's own id of the call. Its first part may tell the purpose: `checkpoint/<uuid>`.
@@ -29,6 +31,7 @@ pub(in crate::dialect) enum RequestField {
     RequestType,
     /// The session.
     Session,
+    Setting(Setting),
     /// The last step's index.
     Step,
     /// The trajectory.
@@ -47,7 +50,7 @@ pub(in crate::dialect) struct GeminiRequest {
     ids: CallIds,
     labelled_request: Option<Id>,
     prompt: Option<Id>,
-    thinking_level: Option<Id>,
+    settings: RequestSettings,
 }
 
 impl GeminiRequest {
@@ -70,7 +73,7 @@ impl GeminiRequest {
             ids: CallIds::default(),
             labelled_request: None,
             prompt: None,
-            thinking_level: None,
+            settings: RequestSettings::default(),
         }
     }
 }
@@ -89,6 +92,7 @@ impl ReadRequest for GeminiRequest {
             RequestField::LabelledRequest => self.labelled_request = id,
             RequestField::Model => self.model = model(value),
             RequestField::NestedModel => self.nested_model = model(value),
+            RequestField::PreviousInteraction => self.ids.previous_response = id,
             RequestField::Prompt => self.prompt = id,
             RequestField::RequestId => {
                 let purpose = id
@@ -101,8 +105,8 @@ impl ReadRequest for GeminiRequest {
                 self.purpose = id.and_then(|id| purpose(id.as_str())).or(self.purpose)
             }
             RequestField::Session => self.ids.session = id,
+            RequestField::Setting(setting) => setting.take(value, &mut self.settings),
             RequestField::Step => self.ids.step = id,
-            RequestField::ThinkingLevel => self.thinking_level = id,
             RequestField::Trajectory => self.ids.labelled_trajectory = id,
         }
     }
@@ -115,8 +119,8 @@ impl ReadRequest for GeminiRequest {
         self.purpose
     }
 
-    fn reasoning_level(&self) -> Option<&Id> {
-        self.thinking_level.as_ref()
+    fn settings(&self) -> RequestSettings {
+        self.settings.clone()
     }
 
     /// The identifiers of the call, those that others hold inside included.
@@ -165,34 +169,87 @@ fn purpose(text: &str) -> Option<Operation> {
 }
 
 static GENERATION: LazyLock<Paths<RequestField>> = LazyLock::new(|| {
-    Paths::new([
-        (
-            "generationConfig.thinkingConfig.thinkingLevel",
-            RequestField::ThinkingLevel,
-        ),
-        (
-            "request.generationConfig.thinkingConfig.thinkingLevel",
-            RequestField::ThinkingLevel,
-        ),
-        ("model", RequestField::Model),
-        ("request.model", RequestField::NestedModel),
-        ("requestId", RequestField::RequestId),
-        // gemini-cli's, which has no `requestId`.
-        ("user_prompt_id", RequestField::Prompt),
-        ("requestType", RequestField::RequestType),
-        ("request.sessionId", RequestField::Session),
-        ("request.session_id", RequestField::Session),
-        ("request.labels.trajectory_id", RequestField::Trajectory),
-        ("request.labels.request_id", RequestField::LabelledRequest),
-        ("request.labels.last_execution_id", RequestField::Execution),
-        ("request.labels.last_step_index", RequestField::Step),
-    ])
+    let settings = ["", "request."].into_iter().flat_map(|place| {
+        let both = SETTINGS.into_iter().chain(SETTINGS_IN_SNAKE_CASE);
+        both.map(move |(path, setting)| (format!("{place}{path}"), RequestField::Setting(setting)))
+    });
+    let others = OF_GENERATION.map(|(path, field)| (path.to_owned(), field));
+    Paths::new(others.into_iter().chain(settings))
 });
 
+const OF_GENERATION: [(&str, RequestField); 11] = [
+    ("model", RequestField::Model),
+    ("request.model", RequestField::NestedModel),
+    ("requestId", RequestField::RequestId),
+    // gemini-cli's, which has no `requestId`.
+    ("user_prompt_id", RequestField::Prompt),
+    ("requestType", RequestField::RequestType),
+    ("request.sessionId", RequestField::Session),
+    ("request.session_id", RequestField::Session),
+    ("request.labels.trajectory_id", RequestField::Trajectory),
+    ("request.labels.request_id", RequestField::LabelledRequest),
+    ("request.labels.last_execution_id", RequestField::Execution),
+    ("request.labels.last_step_index", RequestField::Step),
+];
+
+/// Where the settings of a generation stand; the API takes names in snake_case, too.
+const SETTINGS: [(&str, Setting); 10] = [
+    ("generationConfig.candidateCount", Setting::Choices),
+    (
+        "generationConfig.frequencyPenalty",
+        Setting::FrequencyPenalty,
+    ),
+    ("generationConfig.maxOutputTokens", Setting::MaxTokens),
+    ("generationConfig.presencePenalty", Setting::PresencePenalty),
+    ("generationConfig.responseMimeType", Setting::OutputType),
+    ("generationConfig.seed", Setting::Seed),
+    ("generationConfig.temperature", Setting::Temperature),
+    (
+        "generationConfig.thinkingConfig.thinkingLevel",
+        Setting::ReasoningLevel,
+    ),
+    ("generationConfig.topK", Setting::TopK),
+    ("generationConfig.topP", Setting::TopP),
+];
+
+const SETTINGS_IN_SNAKE_CASE: [(&str, Setting); 10] = [
+    ("generation_config.candidate_count", Setting::Choices),
+    (
+        "generation_config.frequency_penalty",
+        Setting::FrequencyPenalty,
+    ),
+    ("generation_config.max_output_tokens", Setting::MaxTokens),
+    (
+        "generation_config.presence_penalty",
+        Setting::PresencePenalty,
+    ),
+    ("generation_config.response_mime_type", Setting::OutputType),
+    ("generation_config.seed", Setting::Seed),
+    ("generation_config.temperature", Setting::Temperature),
+    (
+        "generation_config.thinking_config.thinking_level",
+        Setting::ReasoningLevel,
+    ),
+    ("generation_config.top_k", Setting::TopK),
+    ("generation_config.top_p", Setting::TopP),
+];
+
 static INTERACTION: LazyLock<Paths<RequestField>> = LazyLock::new(|| {
-    Paths::new([
+    let settings =
+        SETTINGS_OF_INTERACTION.map(|(path, setting)| (path, RequestField::Setting(setting)));
+    let others = [
         ("model", RequestField::Model),
         // Asked for instead of a model: `deep-research`, `antigravity`.
         ("agent", RequestField::NestedModel),
-    ])
+        ("previous_interaction_id", RequestField::PreviousInteraction),
+    ];
+    Paths::new(others.into_iter().chain(settings))
 });
+
+const SETTINGS_OF_INTERACTION: [(&str, Setting); 5] = [
+    ("generation_config.max_output_tokens", Setting::MaxTokens),
+    ("generation_config.seed", Setting::Seed),
+    ("generation_config.temperature", Setting::Temperature),
+    ("generation_config.thinking_level", Setting::ReasoningLevel),
+    ("generation_config.top_p", Setting::TopP),
+];

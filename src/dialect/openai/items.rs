@@ -10,8 +10,6 @@ use crate::record::{TurnEnd, TurnStep};
 pub(super) enum Item {
     /// An item of the input.
     Begun,
-    /// The request goes on from an earlier response, so that its input holds what is new.
-    Previous,
     Role,
     /// A tool that the model may call.
     Tool,
@@ -19,13 +17,12 @@ pub(super) enum Item {
 }
 
 impl Item {
-    pub(super) const PATHS: [(&'static str, Self); 6] = [
+    pub(super) const PATHS: [(&'static str, Self); 5] = [
         ("input[]", Self::Begun),
         ("input[].role", Self::Role),
         ("input[].type", Self::Type),
         // Where tools are an item of their own.
         ("input[].tools[]", Self::Tool),
-        ("previous_response_id", Self::Previous),
         ("tools[]", Self::Tool),
     ];
 }
@@ -36,8 +33,8 @@ pub(super) struct Items {
     item: OneItem,
     since_model: SinceModel,
     has_tools: bool,
-    goes_on: bool,
     compacts: bool,
+    are_compacted: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,6 +53,8 @@ enum Role {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    /// What the provider has made of a conversation to shorten it.
+    Compaction,
     /// Asks the provider to shorten the conversation.
     CompactionTrigger,
     /// Words, whoever said them.
@@ -71,6 +70,8 @@ impl Kind {
     fn of(name: &str) -> Self {
         match name {
             "message" => Self::Message,
+            // Codex has read both names, and keeps them.
+            "compaction" | "compaction_summary" => Self::Compaction,
             "compaction_trigger" => Self::CompactionTrigger,
             "additional_tools" => Self::Other,
             _ if name.ends_with("_output") => Self::ToolResult,
@@ -83,7 +84,9 @@ impl OneItem {
     /// `None` for an item that is no part of the conversation. One without a type is a message.
     fn part(self) -> Option<Part> {
         match (self.kind.unwrap_or(Kind::Message), self.role) {
-            (Kind::Message, Some(Role::Assistant)) | (Kind::Model, _) => Some(Part::Model),
+            (Kind::Message, Some(Role::Assistant)) | (Kind::Compaction | Kind::Model, _) => {
+                Some(Part::Model)
+            }
             (Kind::Message, Some(Role::User)) => Some(Part::User),
             (Kind::ToolResult, _) => Some(Part::ToolResult),
             (Kind::Message | Kind::CompactionTrigger | Kind::Other, _) => None,
@@ -96,7 +99,6 @@ impl Items {
         match (item, value) {
             (Item::Begun, Value::Object) => self.item = OneItem::default(),
             (Item::Begun, Value::End) => self.end_item(),
-            (Item::Previous, Value::String { .. }) => self.goes_on = true,
             (Item::Role, Value::String { text, .. }) => {
                 self.item.role = Some(match text {
                     "assistant" => Role::Assistant,
@@ -113,6 +115,7 @@ impl Items {
     fn end_item(&mut self) {
         let item = std::mem::take(&mut self.item);
         self.compacts |= item.kind == Some(Kind::CompactionTrigger);
+        self.are_compacted |= item.kind == Some(Kind::Compaction);
         if let Some(part) = item.part() {
             self.since_model.add(part);
         }
@@ -123,10 +126,15 @@ impl Items {
         self.compacts
     }
 
+    /// Whether an item stands for a conversation that was shortened.
+    pub(super) fn are_compacted(&self) -> bool {
+        self.are_compacted
+    }
+
     /// An agent at work offers its tools to the model; a request for a summary or a title offers
-    /// none. One that goes on from an earlier response need not repeat them.
-    pub(super) fn step(&self) -> TurnStep {
-        if (self.has_tools || self.goes_on) && !self.compacts {
+    /// none. One that continues an earlier response need not repeat them.
+    pub(super) fn step(&self, continues_response: bool) -> TurnStep {
+        if (self.has_tools || continues_response) && !self.compacts {
             self.since_model.step()
         } else {
             TurnStep::Unknown

@@ -1,4 +1,4 @@
-//! The request: its model, and what Codex says of its conversation, its subagent and its turn, in
+//! The request: its model and settings, and what Codex says of its conversation, its subagent and its turn, in
 //! header fields and in `client_metadata`, and whether it asks for a shorter conversation.
 //!
 //! Source of the names: openai/codex `codex-rs/core/src/responses_metadata.rs`.
@@ -8,10 +8,12 @@ use std::sync::LazyLock;
 use super::items::{Item, Items};
 use super::workspace::TURN_METADATA;
 use crate::dialect::request::{ReadRequest, id, model};
+use crate::dialect::settings::Setting;
 use crate::observe::exchange::RequestHead;
 use crate::observe::json::{Paths, Value};
 use crate::record::{
-    AgentName, CallIds, CorrelationMethod, Id, Model, Operation, RepositoryName, Turn, TurnStep,
+    AgentName, CallIds, CorrelationMethod, Id, Model, Operation, RepositoryName, RequestSettings,
+    Turn, TurnStep,
 };
 
 /// The header fields in which Codex names its conversation, the most comprehensive first. It sends
@@ -42,7 +44,9 @@ pub(super) struct OpenAiRequest {
     /// It asks for none but to warm up the cache.
     only_warms_up: bool,
     model: Option<Model>,
-    effort: Option<Id>,
+    settings: RequestSettings,
+    /// The response that it continues.
+    previous: Option<Id>,
     session: Option<Id>,
     thread: Option<Id>,
     parent_thread: Option<Id>,
@@ -88,15 +92,16 @@ impl OpenAiRequest {
 /// What is read of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RequestField {
-    /// How hard the model should think.
-    Effort,
     /// Whether anything is to be generated.
     Generate,
     Item(Item),
     Model,
     ParentThread,
+    /// The response that the request continues, so that its input holds what is new.
+    PreviousResponse,
     /// The session, where messages over a socket name it.
     Session,
+    Setting(Setting),
     SubagentKind,
     Thread,
     Turn,
@@ -113,7 +118,10 @@ impl ReadRequest for OpenAiRequest {
             let of_metadata =
                 METADATA.map(|(key, field)| (format!("client_metadata.{key}"), field));
             let others = OTHERS.map(|(path, field)| (path.to_owned(), field));
-            Paths::new(items.into_iter().chain(of_metadata).chain(others))
+            let settings =
+                SETTINGS.map(|(path, setting)| (path.to_owned(), RequestField::Setting(setting)));
+            let paths = items.into_iter().chain(of_metadata).chain(others);
+            Paths::new(paths.chain(settings))
         });
         &PATHS
     }
@@ -131,12 +139,13 @@ impl ReadRequest for OpenAiRequest {
     fn value(&mut self, field: RequestField, value: Value<'_>) {
         let named = match field {
             RequestField::Session if self.is_message => &mut self.session,
-            RequestField::Effort => &mut self.effort,
             RequestField::ParentThread => &mut self.parent_thread,
             RequestField::SubagentKind => &mut self.subagent_kind,
             RequestField::Thread => &mut self.thread,
             RequestField::Turn => &mut self.turn,
+            RequestField::PreviousResponse => &mut self.previous,
             RequestField::Session => return,
+            RequestField::Setting(setting) => return setting.take(value, &mut self.settings),
             RequestField::Generate => {
                 self.only_warms_up |= value == Value::Bool(false);
                 return;
@@ -168,8 +177,12 @@ impl ReadRequest for OpenAiRequest {
         self.items.compacts().then_some(Operation::Compact)
     }
 
-    fn reasoning_level(&self) -> Option<&Id> {
-        self.effort.as_ref()
+    fn settings(&self) -> RequestSettings {
+        self.settings.clone()
+    }
+
+    fn is_compacted(&self) -> bool {
+        self.items.are_compacted()
     }
 
     fn repository(&self) -> Option<&RepositoryName> {
@@ -185,6 +198,7 @@ impl ReadRequest for OpenAiRequest {
             subagent: subagent.cloned(),
             parent_subagent: parent.filter(|_| subagent.is_some()).cloned(),
             subagent_kind: self.subagent_kind.clone().filter(|_| subagent.is_some()),
+            previous_response: self.previous.clone(),
             ..CallIds::default()
         }
     }
@@ -206,7 +220,7 @@ impl ReadRequest for OpenAiRequest {
             agent: self.turn.as_ref().map(|_| AgentName::Codex),
             id: self.turn.clone(),
             step: if self.turn.is_some() && is_step {
-                self.items.step()
+                self.items.step(self.previous.is_some())
             } else {
                 TurnStep::Unknown
             },
@@ -224,13 +238,37 @@ const METADATA: [(&str, RequestField); 5] = [
     (SUBAGENT_KIND, RequestField::SubagentKind),
 ];
 
-const OTHERS: [(&str, RequestField); 5] = [
-    // Of Responses, and of Chat Completions.
-    ("reasoning.effort", RequestField::Effort),
-    ("reasoning_effort", RequestField::Effort),
+const OTHERS: [(&str, RequestField); 4] = [
     ("generate", RequestField::Generate),
     ("model", RequestField::Model),
+    ("previous_response_id", RequestField::PreviousResponse),
     ("type", RequestField::Type),
+];
+
+/// The settings of Responses, of Chat Completions, and of Mistral's conversations, which have them
+/// in `completion_args`.
+const SETTINGS: [(&str, Setting); 19] = [
+    ("completion_args.max_tokens", Setting::MaxTokens),
+    ("completion_args.random_seed", Setting::Seed),
+    ("completion_args.temperature", Setting::Temperature),
+    ("completion_args.top_p", Setting::TopP),
+    ("frequency_penalty", Setting::FrequencyPenalty),
+    ("max_completion_tokens", Setting::MaxTokens),
+    ("max_output_tokens", Setting::MaxTokens),
+    ("max_tokens", Setting::MaxTokens),
+    ("n", Setting::Choices),
+    ("presence_penalty", Setting::PresencePenalty),
+    // Mistral's name of the seed.
+    ("random_seed", Setting::Seed),
+    ("reasoning.effort", Setting::ReasoningLevel),
+    ("reasoning_effort", Setting::ReasoningLevel),
+    ("response_format.type", Setting::OutputType),
+    ("seed", Setting::Seed),
+    ("temperature", Setting::Temperature),
+    ("text.format.type", Setting::OutputType),
+    // Of OpenRouter and of servers of open models.
+    ("top_k", Setting::TopK),
+    ("top_p", Setting::TopP),
 ];
 
 #[cfg(test)]

@@ -50,6 +50,8 @@ struct Document {
     /// It answers the questions of a decision, which has no status.
     has_answers: bool,
     asked: Asked,
+    /// An item of it stands for a conversation that was shortened.
+    is_compacted: bool,
     /// It says itself that the agent's turn goes on.
     asks_again: bool,
 }
@@ -205,6 +207,7 @@ impl Document {
             (ResponseField::EndTurn, _) => self.asks_again |= *value == Value::Bool(false),
             (ResponseField::ItemType, Value::String { text, .. }) => {
                 self.asked.add(text);
+                self.is_compacted |= *text == "compaction";
                 self.searches.take(SearchPart::Type, value);
             }
             (ResponseField::Model, _) => self.model = model(*value),
@@ -271,6 +274,7 @@ impl Document {
         self.error = self.error.or(later.error);
         self.http_status = self.http_status.or(later.http_status);
         self.asked.merge(later.asked, later.kind.items());
+        self.is_compacted |= later.is_compacted;
         self.asks_again |= later.asks_again;
     }
 }
@@ -346,6 +350,7 @@ impl ReadAnswer for Response {
             finish_reason: self.said.finish_reason().cloned(),
             turn_end: self.said.turn_end(),
             tool_calls: self.said.asked.tool_calls(),
+            is_compacted: self.said.is_compacted,
             served_model: self.said.model.clone(),
             response: self.said.response.clone(),
             reported: self.reported(),

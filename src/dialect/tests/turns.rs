@@ -1,44 +1,11 @@
 //! What answers say of their agent's turn: how many tools it is to call, and whether it goes on.
 
-use std::sync::Arc;
-
-use super::*;
-use crate::record::{Fact, Turn, TurnEnd};
+use super::requests::call;
+use crate::record::{Turn, TurnEnd};
 
 /// What an answer with these documents says, as events or as a single document.
 fn turn(path: &str, documents: &[&str]) -> Turn {
-    let facts = Arc::new(Facts::default());
-    let observers = Observers {
-        record: Arc::clone(&facts) as Arc<dyn Record>,
-        memory: Memory::default(),
-    };
-    let mut observer = observers.open(connection("api.example.com", Alpn::Http1));
-    let body = match documents {
-        [document] => (*document).to_owned(),
-        events => events
-            .iter()
-            .map(|event| format!("data: {event}\n\n"))
-            .collect(),
-    };
-    let kind = match documents {
-        [_] => "application/json",
-        _ => "text/event-stream",
-    };
-    let request =
-        format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{{\"model\":\"m\"}}");
-    let response = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let at = Instant::now();
-    observer.bytes(Direction::ToProvider, request.as_bytes(), at);
-    observer.bytes(Direction::ToAgent, response.as_bytes(), at);
-    observer.end(End::Closed, at);
-    let call = facts.taken().into_iter().find_map(|fact| match fact {
-        Fact::Call(call) => Some(call),
-        _ => None,
-    });
-    call.expect("a call").turn
+    call(path, r#"{"model":"m"}"#, documents).turn
 }
 
 fn tool_calls(path: &str, documents: &[&str]) -> u32 {

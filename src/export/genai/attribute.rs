@@ -10,18 +10,40 @@ use crate::record::{Modality, SplitSum};
 pub const AGENT_ID: &str = "gen_ai.agent.id";
 /// The agent that was invoked, or the kind of subagent.
 pub const AGENT_NAME: &str = "gen_ai.agent.name";
+/// Present, and true, where the model has read a shortened view of the conversation.
+pub const CONVERSATION_COMPACTED: &str = "gen_ai.conversation.compacted";
 /// The conversation, where it is known; never made up.
 pub const CONVERSATION_ID: &str = "gen_ai.conversation.id";
 /// What is done.
 pub const OPERATION_NAME: &str = "gen_ai.operation.name";
+/// What is to be generated: a [`crate::record::OutputType`].
+pub const OUTPUT_TYPE: &str = "gen_ai.output.type";
 /// Who does it.
 pub const PROVIDER_NAME: &str = "gen_ai.provider.name";
-/// The model that was asked for.
+/// How many answers are to be generated; absent for one.
+pub const REQUEST_CHOICE_COUNT: &str = "gen_ai.request.choice.count";
+/// How much words that are frequent already are to be avoided.
+pub const REQUEST_FREQUENCY_PENALTY: &str = "gen_ai.request.frequency_penalty";
+/// The most tokens that may be generated.
+pub const REQUEST_MAX_TOKENS: &str = "gen_ai.request.max_tokens";
+/// The model that was asked for. Of a run, the only one.
 pub const REQUEST_MODEL: &str = "gen_ai.request.model";
+/// How much words that occur already are to be avoided.
+pub const REQUEST_PRESENCE_PENALTY: &str = "gen_ai.request.presence_penalty";
+/// The response or interaction that the request continues.
+pub const REQUEST_PREVIOUS_RESPONSE_ID: &str = "gen_ai.request.previous_response.id";
 /// How hard the model is asked to think, in the provider's word (`high`).
 pub const REQUEST_REASONING_LEVEL: &str = "gen_ai.request.reasoning.level";
+/// With the same seed, the same answer is more likely.
+pub const REQUEST_SEED: &str = "gen_ai.request.seed";
 /// Present, and true, when the answer was asked for as a stream.
 pub const REQUEST_STREAM: &str = "gen_ai.request.stream";
+/// How random the choice of the next token is.
+pub const REQUEST_TEMPERATURE: &str = "gen_ai.request.temperature";
+/// From how many of the likeliest tokens the next one is chosen.
+pub const REQUEST_TOP_K: &str = "gen_ai.request.top_k";
+/// From which share of the likeliest tokens the next one is chosen.
+pub const REQUEST_TOP_P: &str = "gen_ai.request.top_p";
 /// Why the model stopped, one for each choice.
 pub const RESPONSE_FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
 /// The provider's id of the response.
@@ -77,6 +99,8 @@ pub const RATE_LIMIT_RETRY_AFTER: &str = "gravimeter.rate_limit.retry_after";
 pub const RUN_COST_USD: &str = "gravimeter.run.cost_usd";
 /// How many calls a run has made.
 pub const RUN_CALLS: &str = "gravimeter.run.calls";
+/// The model of a run's first call, by which its metrics are labelled.
+pub const RUN_MODEL: &str = "gravimeter.run.model";
 /// [`crate::record::RunOutcome`].
 pub const RUN_OUTCOME: &str = "gravimeter.run.outcome";
 /// From the user's message to the first content of a call, in seconds.
@@ -108,26 +132,27 @@ pub const ASKED_MODEL: &str = "gravimeter.asked_model";
 /// [`crate::record::Quality`].
 pub const USAGE_QUALITY: &str = "gravimeter.usage.quality";
 
-/// How many tokens of a sum stand for a modality. The convention has no names for it on spans.
+/// How many tokens of a sum stand for a modality. The convention has no names for documents and
+/// videos.
 #[must_use]
 pub fn usage_of_modality(sum: SplitSum, modality: Modality) -> &'static str {
     match (sum, modality) {
-        (SplitSum::CacheRead, Modality::Audio) => "gravimeter.usage.cache_read.input_tokens.audio",
+        (SplitSum::CacheRead, Modality::Audio) => "gen_ai.usage.audio.cache_read.input_tokens",
         (SplitSum::CacheRead, Modality::Document) => {
-            "gravimeter.usage.cache_read.input_tokens.document"
+            "gravimeter.usage.document.cache_read.input_tokens"
         }
-        (SplitSum::CacheRead, Modality::Image) => "gravimeter.usage.cache_read.input_tokens.image",
-        (SplitSum::CacheRead, Modality::Text) => "gravimeter.usage.cache_read.input_tokens.text",
-        (SplitSum::CacheRead, Modality::Video) => "gravimeter.usage.cache_read.input_tokens.video",
-        (SplitSum::Input, Modality::Audio) => "gravimeter.usage.input_tokens.audio",
-        (SplitSum::Input, Modality::Document) => "gravimeter.usage.input_tokens.document",
-        (SplitSum::Input, Modality::Image) => "gravimeter.usage.input_tokens.image",
-        (SplitSum::Input, Modality::Text) => "gravimeter.usage.input_tokens.text",
-        (SplitSum::Input, Modality::Video) => "gravimeter.usage.input_tokens.video",
-        (SplitSum::Output, Modality::Audio) => "gravimeter.usage.output_tokens.audio",
-        (SplitSum::Output, Modality::Document) => "gravimeter.usage.output_tokens.document",
-        (SplitSum::Output, Modality::Image) => "gravimeter.usage.output_tokens.image",
-        (SplitSum::Output, Modality::Text) => "gravimeter.usage.output_tokens.text",
-        (SplitSum::Output, Modality::Video) => "gravimeter.usage.output_tokens.video",
+        (SplitSum::CacheRead, Modality::Image) => "gen_ai.usage.image.cache_read.input_tokens",
+        (SplitSum::CacheRead, Modality::Text) => "gen_ai.usage.text.cache_read.input_tokens",
+        (SplitSum::CacheRead, Modality::Video) => "gravimeter.usage.video.cache_read.input_tokens",
+        (SplitSum::Input, Modality::Audio) => "gen_ai.usage.audio.input_tokens",
+        (SplitSum::Input, Modality::Document) => "gravimeter.usage.document.input_tokens",
+        (SplitSum::Input, Modality::Image) => "gen_ai.usage.image.input_tokens",
+        (SplitSum::Input, Modality::Text) => "gen_ai.usage.text.input_tokens",
+        (SplitSum::Input, Modality::Video) => "gravimeter.usage.video.input_tokens",
+        (SplitSum::Output, Modality::Audio) => "gen_ai.usage.audio.output_tokens",
+        (SplitSum::Output, Modality::Document) => "gravimeter.usage.document.output_tokens",
+        (SplitSum::Output, Modality::Image) => "gen_ai.usage.image.output_tokens",
+        (SplitSum::Output, Modality::Text) => "gen_ai.usage.text.output_tokens",
+        (SplitSum::Output, Modality::Video) => "gravimeter.usage.video.output_tokens",
     }
 }

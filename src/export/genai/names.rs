@@ -5,12 +5,22 @@ use super::attribute;
 /// The convention's metrics: the name that a scrape shows, its own name, and its unit. A counter's
 /// is without `_total`.
 ///
-/// Source: `docs/gen-ai/client-inference.md` and `gen-ai-metrics.md` at [`super::CONVENTION`].
-const METRICS: [(&str, &str, &str); 11] = [
+/// Source: `docs/gen-ai/client-inference.md`, `gen-ai-token-metrics.md` and `gen-ai-metrics.md` at [`super::CONVENTION`].
+const METRICS: [(&str, &str, &str); 13] = [
     (
         "gen_ai_client_inference_duration_seconds",
         "gen_ai.client.inference.duration",
         "s",
+    ),
+    (
+        "gen_ai_client_inference_operation_input_tokens",
+        "gen_ai.client.inference.operation.input_tokens",
+        "{token}",
+    ),
+    (
+        "gen_ai_client_inference_operation_output_tokens",
+        "gen_ai.client.inference.operation.output_tokens",
+        "{token}",
     ),
     (
         "gen_ai_client_inference_time_per_output_chunk_seconds",

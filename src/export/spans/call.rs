@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, RATE_LIMIT, Scope, Span, after};
 use crate::export::genai::{attribute, error_type, operation_name};
 use crate::record::{
-    Call, ConnectionSetup, Handshake, Label as _, ModalitySplits, Operation, Outcome, Phase,
-    RateLimit, Reported, ServiceTier, SpanId, Speed, TokenKind, TokenUsage, TraceContext,
+    Call, ConnectionSetup, Handshake, Id, Label as _, ModalitySplits, Operation, Outcome,
+    OutputType, Phase, RateLimit, Reported, RequestSettings, ServiceTier, SpanId, Speed, TokenKind,
+    TokenUsage, TraceContext,
 };
 
 /// The spans of a call whose place is known: its own first, then those of its connection's setup as
@@ -53,8 +54,8 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
         .put(attribute::PROVIDER_NAME, call.provider.as_str())
         .put(attribute::REQUEST_MODEL, call.model.as_str())
         .put_known(
-            attribute::REQUEST_REASONING_LEVEL,
-            call.reasoning_level.as_ref().map(|level| level.as_str()),
+            attribute::REQUEST_PREVIOUS_RESPONSE_ID,
+            call.ids.previous_response.as_ref().map(|id| id.as_str()),
         )
         .put_known(attribute::REQUEST_STREAM, call.streamed.then_some(true))
         .put_known(
@@ -78,6 +79,10 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
             call.correlation.cascade.as_ref().map(|id| id.as_str()),
         )
         .put_known(
+            attribute::CONVERSATION_COMPACTED,
+            call.is_compacted.then_some(true),
+        )
+        .put_known(
             attribute::AGENT_ID,
             call.ids.subagent.as_ref().map(|id| id.as_str()),
         )
@@ -93,11 +98,43 @@ fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
             attribute::COST_SOURCE,
             call.cost.map(|_| call.cost_source().as_str()),
         );
+    settings(&call.settings, &mut known);
     rules(call, &mut known);
     tokens(&call.usage, &mut known);
     modalities(&call.modalities, &mut known);
     reported(&call.reported, &mut known);
     known.0
+}
+
+/// How the answer was to be generated. One answer is what a request asks for unless it says
+/// otherwise.
+fn settings(settings: &RequestSettings, known: &mut Attributes) {
+    known
+        .put_known(
+            attribute::REQUEST_CHOICE_COUNT,
+            settings.choices.filter(|choices| *choices != 1),
+        )
+        .put_known(
+            attribute::REQUEST_FREQUENCY_PENALTY,
+            settings.frequency_penalty,
+        )
+        .put_known(attribute::REQUEST_MAX_TOKENS, settings.max_tokens)
+        .put_known(
+            attribute::REQUEST_PRESENCE_PENALTY,
+            settings.presence_penalty,
+        )
+        .put_known(
+            attribute::REQUEST_REASONING_LEVEL,
+            settings.reasoning_level.as_ref().map(Id::as_str),
+        )
+        .put_known(attribute::REQUEST_SEED, settings.seed)
+        .put_known(attribute::REQUEST_TEMPERATURE, settings.temperature)
+        .put_known(attribute::REQUEST_TOP_K, settings.top_k)
+        .put_known(attribute::REQUEST_TOP_P, settings.top_p)
+        .put_known(
+            attribute::OUTPUT_TYPE,
+            settings.output_type.map(OutputType::as_str),
+        );
 }
 
 /// What changed the request before it was sent.

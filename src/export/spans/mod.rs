@@ -9,7 +9,7 @@ mod run;
 
 use std::time::{Duration, SystemTime};
 
-use crate::record::{Cost, SpanId, TraceId};
+use crate::record::{Cost, FiniteNumber, SpanId, TraceId};
 
 pub use call::{handshakes, of_call};
 pub use run::{of_run, of_subagent};
@@ -112,6 +112,18 @@ impl From<Vec<String>> for Value {
 impl From<bool> for Value {
     fn from(is: bool) -> Self {
         Self::Bool(is)
+    }
+}
+
+impl From<FiniteNumber> for Value {
+    fn from(number: FiniteNumber) -> Self {
+        Self::Double(number.get())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
     }
 }
 

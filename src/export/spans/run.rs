@@ -54,14 +54,20 @@ fn attributes(run: &CascadeRun, name: &str, subagent: Option<&Id>) -> Vec<super:
         .put(attribute::AGENT_NAME, name)
         .put_known(attribute::AGENT_ID, subagent.map(Id::as_str))
         .put(attribute::CONVERSATION_ID, run.cascade.as_str())
-        .put(attribute::REQUEST_MODEL, run.model.as_str())
+        .put_known(attribute::REQUEST_MODEL, only_model(run))
         .put_known(attribute::ERROR_TYPE, error_type(run.outcome))
+        .put(attribute::RUN_MODEL, run.model.as_str())
         .put(attribute::RUN_OUTCOME, run.outcome.as_str())
         .put(attribute::RUN_CALLS, run.calls)
         .put(attribute::RUN_TOKENS, run.tokens)
         .put_known(attribute::RUN_COST_USD, run.cost)
         .put_known(attribute::RUN_TIME_TO_FIRST_CHUNK, run.time_to_first_chunk);
     known.0
+}
+
+/// The model of a run that has used one alone: the convention gives an agent with several none.
+fn only_model(run: &CascadeRun) -> Option<&str> {
+    (!run.has_several_models).then(|| run.model.as_str())
 }
 
 /// The outcome's name; `None` for success.

@@ -4,10 +4,10 @@ use super::*;
 use crate::export::tests::kit::{call, id, rate_limited, run};
 use crate::record::{
     AgentName, AppliedRules, Call, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod,
-    Cost, Handshake, Label as _, Modality, ModalitySplits, Model, Operation, Outcome, Phase,
-    ProviderTime, Quality, RateLimit, RateLimitReason, Reported, RunOutcome, ServerTools,
-    ServiceTier, Side, Speed, SplitSum, SubagentRun, TlsVersion, TokenKind, TokenUsage,
-    TraceContext, TraceParent,
+    Cost, FiniteNumber, Handshake, Label as _, Modality, ModalitySplits, Model, Operation, Outcome,
+    OutputType, Phase, ProviderTime, Quality, RateLimit, RateLimitReason, Reported,
+    RequestSettings, RunOutcome, ServerTools, ServiceTier, Side, Speed, SplitSum, SubagentRun,
+    TlsVersion, TokenKind, TokenUsage, TraceContext, TraceParent,
 };
 
 /// The place of a span whose parent is the agent's own.
@@ -101,7 +101,7 @@ fn a_streamed_chat() {
     call.finish_reason = Some(id("STOP"));
     call.ids.response = Some(id("r-1"));
     call.ids.subagent = Some(id("s-1"));
-    call.reasoning_level = Some(id("high"));
+    call.settings.reasoning_level = Some(id("high"));
     call.correlation = Correlation {
         cascade: Some(id("c-1")),
         method: CorrelationMethod::RequestId,
@@ -110,7 +110,6 @@ fn a_streamed_chat() {
   gen_ai.operation.name = "generate_content"
   gen_ai.provider.name = "gcp.gen_ai"
   gen_ai.request.model = "gemini-3-pro"
-  gen_ai.request.reasoning.level = "high"
   gen_ai.request.stream = true
   gen_ai.response.model = "gemini-3-pro-002"
   gen_ai.response.id = "r-1"
@@ -123,12 +122,64 @@ fn a_streamed_chat() {
   http.response.status_code = 200
   gravimeter.outcome = "ok"
   gravimeter.usage.quality = "exact"
+  gen_ai.request.reasoning.level = "high"
   gen_ai.usage.input_tokens = 100
   gen_ai.usage.output_tokens = 20
   gen_ai.usage.cache_read.input_tokens = 30
   gen_ai.usage.reasoning.output_tokens = 5
   @300ms gravimeter.first_chunk"#;
     assert_eq!(chat(&call), expected);
+}
+
+#[test]
+fn what_a_request_asks_for() {
+    let number = |number| FiniteNumber::new(number);
+    let mut call = call("m");
+    call.settings = RequestSettings {
+        choices: Some(2),
+        frequency_penalty: number(0.5),
+        max_tokens: Some(4096),
+        output_type: Some(OutputType::Json),
+        presence_penalty: number(-0.5),
+        reasoning_level: Some(id("low")),
+        seed: Some(-7),
+        temperature: number(0.0),
+        top_k: Some(40),
+        top_p: number(0.9),
+    };
+    call.ids.previous_response = Some(id("resp_1"));
+    call.is_compacted = true;
+    let asked = |call: &Call| -> Vec<String> {
+        let names = ["gen_ai.request.", "gen_ai.output.", "compacted"];
+        let has_one = |line: &&str| names.iter().any(|name| line.contains(name));
+        let shown = chat(call);
+        let lines = shown.lines().filter(has_one);
+        lines.map(|line| line.trim().to_owned()).collect()
+    };
+    let expected = [
+        "gen_ai.request.model = \"m\"",
+        "gen_ai.request.previous_response.id = \"resp_1\"",
+        "gen_ai.request.stream = true",
+        "gen_ai.conversation.compacted = true",
+        "gen_ai.request.choice.count = 2",
+        "gen_ai.request.frequency_penalty = 0.5",
+        "gen_ai.request.max_tokens = 4096",
+        "gen_ai.request.presence_penalty = -0.5",
+        "gen_ai.request.reasoning.level = \"low\"",
+        "gen_ai.request.seed = -7",
+        "gen_ai.request.temperature = 0.0",
+        "gen_ai.request.top_k = 40",
+        "gen_ai.request.top_p = 0.9",
+        "gen_ai.output.type = \"json\"",
+    ];
+    assert_eq!(asked(&call), expected);
+    call.settings = RequestSettings {
+        choices: Some(1),
+        ..RequestSettings::default()
+    };
+    call.ids.previous_response = None;
+    call.is_compacted = false;
+    assert_eq!(asked(&call), [expected[0], expected[2]]);
 }
 
 #[test]
@@ -144,14 +195,14 @@ fn modalities_are_named_where_the_provider_reports_them() {
     });
     let of_modality: Vec<_> = shown
         .lines()
-        .filter(|line| line.contains("gravimeter.usage.") && !line.contains("quality"))
         .map(str::trim)
+        .filter(|line| Modality::ALL.iter().any(|it| line.contains(it.as_str())))
         .collect();
     let expected = [
-        "gravimeter.usage.cache_read.input_tokens.document = 30",
-        "gravimeter.usage.input_tokens.image = 60",
-        "gravimeter.usage.input_tokens.text = 40",
-        "gravimeter.usage.output_tokens.audio = 15",
+        "gravimeter.usage.document.cache_read.input_tokens = 30",
+        "gen_ai.usage.image.input_tokens = 60",
+        "gen_ai.usage.text.input_tokens = 40",
+        "gen_ai.usage.audio.output_tokens = 15",
     ];
     assert_eq!(of_modality, expected);
 }
@@ -379,6 +430,7 @@ fn a_run() {
   gen_ai.agent.name = "antigravity"
   gen_ai.conversation.id = "c-1"
   gen_ai.request.model = "m"
+  gravimeter.run.model = "m"
   gravimeter.run.outcome = "ok"
   gravimeter.run.calls = 3
   gravimeter.run.tokens = 360
@@ -390,6 +442,8 @@ fn a_run() {
     assert_eq!(shown(&of_run(&run, &place())), expected);
     run.cost = None;
     assert!(!shown(&of_run(&run, &place())).contains("cost"));
+    run.has_several_models = true;
+    assert!(!shown(&of_run(&run, &place())).contains("gen_ai.request.model"));
     run.outcome = RunOutcome::Swallowed;
     run.time_to_first_chunk = None;
     let span = of_run(&run, &place());

@@ -102,6 +102,7 @@ pub(crate) fn run(cascade: &str, model: &str) -> CascadeRun {
         cascade: id(cascade),
         trajectory: None,
         model: Model::from_wire(model),
+        has_several_models: false,
         outcome: RunOutcome::Ok,
         started_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
         duration: Duration::from_secs(10),

@@ -209,6 +209,8 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Option<CascadeRun>> {
         cascade,
         trajectory: id(row, 1)?,
         model: Model::from_wire(row.get_ref(2)?.as_str()?),
+        // The file does not say; it is of interest only to spans, which have been sent.
+        has_several_models: false,
         outcome,
         started_at: UNIX_EPOCH + Duration::from_millis(count(row, 4)?),
         duration: Duration::from_micros(count(row, 5)?),

@@ -139,6 +139,7 @@ pub(super) fn run_ended(cascade: &str, second: u64) -> Fact {
         cascade: id(cascade),
         trajectory: None,
         model: Model::from_wire("m"),
+        has_several_models: false,
         outcome: RunOutcome::Ok,
         started_at: at(second),
         duration: Duration::from_secs(10),

@@ -137,6 +137,7 @@ fn turns_are_counted_by_how_they_ended_and_in_which_conversation() {
             cascade: Id::from_wire(conversation).unwrap(),
             trajectory: None,
             model: Model::from_wire("m"),
+            has_several_models: false,
             outcome,
             started_at: UNIX_EPOCH,
             duration: Duration::from_secs(1),

@@ -56,10 +56,14 @@ fn title(
     match (cascade, &call.cascade) {
         (Some(cascade), _) => {
             let name = view.names.get(cascade);
-            write!(html, "<br>{}", link(view.reader, &cascade.id, name))?;
+            let link = link(view.reader, &cascade.id, name);
+            write!(html, "<span class=\"of\">{link}</span>")?;
         }
         // It is known, but not kept any more.
-        (None, Some(id)) => write!(html, "<br>{}", escaped(id.as_str()))?,
+        (None, Some(id)) => {
+            let id = escaped(id.as_str());
+            write!(html, "<span class=\"of\">{id}</span>")?;
+        }
         (None, None) => {}
     }
     html.write_str("</small></th>")

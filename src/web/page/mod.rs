@@ -136,11 +136,16 @@ const WIDE: &[(&str, Part)] = &[
     ("cards", cards::cards),
 ];
 
-const LEFT: &[(&str, Part)] = &[("chart", chart::chart), ("models", models::table)];
+/// What is spent, by model.
+const LEFT: &[(&str, Part)] = &[
+    ("chart", chart::chart),
+    ("models", models::table),
+    ("quotas", quotas::bars),
+];
 
+/// What goes on.
 const RIGHT: &[(&str, Part)] = &[
     ("budgets", budgets::bars),
-    ("quotas", quotas::bars),
     ("rules", rules::list),
     ("cascades", cascades::table),
     ("calls", calls::table),

@@ -62,12 +62,55 @@ impl Selector {
 /// # Errors
 /// When it is no PromQL.
 pub fn selectors(expression: &str) -> Result<Vec<Selector>, String> {
-    let whole = expression
-        .replace("$__rate_interval", RATE_INTERVAL)
-        .replace("$__range", RANGE);
     let mut found = Vec::new();
-    walk(&parse(&whole)?, None, &mut found);
+    walk(&parse(&filled(expression))?, None, &mut found);
     Ok(found)
+}
+
+fn filled(expression: &str) -> String {
+    expression
+        .replace("$__rate_interval", RATE_INTERVAL)
+        .replace("$__range", RANGE)
+}
+
+/// The last edge of the classic buckets of a histogram, as an expression names it.
+#[derive(Debug)]
+pub struct LastEdge {
+    pub family: String,
+    pub edge: f64,
+}
+
+/// What an expression compares quantiles of classic buckets with.
+///
+/// # Errors
+/// When it is no PromQL.
+pub fn last_edges(expression: &str) -> Result<Vec<LastEdge>, String> {
+    let mut found = Vec::new();
+    compared(&parse(&filled(expression))?, &mut found);
+    Ok(found)
+}
+
+fn compared(expression: &Expr, found: &mut Vec<LastEdge>) {
+    match expression {
+        Expr::Aggregate(of) => compared(&of.expr, found),
+        Expr::Binary(of) => {
+            if let (Expr::Call(call), Expr::NumberLiteral(edge)) = (&*of.lhs, &*of.rhs)
+                && call.func.name == "histogram_quantile"
+                && of.op.to_string() == "<"
+            {
+                let mut buckets = Vec::new();
+                walk(&of.lhs, None, &mut buckets);
+                found.extend(buckets.iter().map(|selector| LastEdge {
+                    family: selector.family().to_owned(),
+                    edge: edge.val,
+                }));
+            }
+            compared(&of.lhs, found);
+            compared(&of.rhs, found);
+        }
+        Expr::Paren(of) => compared(&of.expr, found),
+        _ => {}
+    }
 }
 
 fn walk(expression: &Expr, function: Option<&str>, found: &mut Vec<Selector>) {

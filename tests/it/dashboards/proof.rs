@@ -1,5 +1,6 @@
 //! A real Prometheus scrapes a real Gravimeter while an agent works and things go wrong; then every
-//! expression of every panel, mark, variable and rule must answer with a number.
+//! expression of every panel, mark, variable and rule must answer with a number: from classic
+//! histograms, and from native ones alone.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,8 +19,9 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use super::expression::{LastEdge, last_edges};
 use super::lint::{label_values, searches};
-use super::prometheus::{Prometheus, free_port};
+use super::prometheus::{Histograms, Prometheus, free_port};
 use super::troubled::Troubled;
 use super::{boards, list, panels, text};
 use crate::kit::agent::{Agent, knock};
@@ -89,12 +91,22 @@ struct Question {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_expression_answers() {
+async fn every_expression_answers_from_classic_histograms() {
+    every_expression_answers(Histograms::Classic).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_expression_answers_from_native_histograms() {
+    every_expression_answers(Histograms::Native).await;
+}
+
+async fn every_expression_answers(histograms: Histograms) {
     let gravimeter = Gravimeter::start().await;
     let troubled = Troubled::start().await;
     let mut other = Restarted::new();
     let instance = gravimeter.whole.exporter();
-    let Some(prometheus) = Prometheus::start(&[instance, troubled.addr, other.addr]) else {
+    let targets = [instance, troubled.addr, other.addr];
+    let Some(prometheus) = Prometheus::start(&targets, histograms) else {
         return;
     };
     until(async || (prometheus.values("up == 1").await.len() == 3).then_some(())).await;
@@ -147,7 +159,51 @@ async fn every_expression_answers() {
         sleep(Duration::from_millis(500)).await;
     }
     links_ask_for_what_spans_have(&gravimeter.collector);
+    let classic = prometheus.values(CLASSIC_BUCKETS).await;
+    assert_eq!(classic.is_empty(), histograms == Histograms::Native);
+    no_quantile_is_the_last_edge(&prometheus, troubled.addr, histograms).await;
     gravimeter.stop().await;
+}
+
+/// All series of classic buckets.
+const CLASSIC_BUCKETS: &str = r#"count({__name__=~"gravimeter_.+_bucket"})"#;
+
+/// A quantile beyond the classic buckets is infinite, since nobody knows it; native ones know it.
+async fn no_quantile_is_the_last_edge(
+    prometheus: &Prometheus,
+    troubled: SocketAddr,
+    histograms: Histograms,
+) {
+    let mut asked = BTreeSet::new();
+    for board in boards() {
+        for panel in panels(&board.json) {
+            for target in list(&panel["targets"]) {
+                let expression = text(&target["expr"]);
+                for LastEdge { family, edge } in last_edges(expression).expect("PromQL") {
+                    if histograms == Histograms::Classic {
+                        let edges = prometheus.edges(&family).await;
+                        assert_eq!(edges.last(), Some(&edge), "{family}");
+                    }
+                    let of_troubled = fill_in(expression, troubled)
+                        .replace(r#"model=~".+""#, r#"model="beyond""#);
+                    let values = prometheus.all_values(&of_troubled).await;
+                    let title = &panel["title"];
+                    assert!(!values.contains(&edge), "{title}: {values:?}");
+                    let beyond = match histograms {
+                        Histograms::Classic => values.contains(&f64::INFINITY),
+                        Histograms::Native => values
+                            .iter()
+                            .any(|value| value.is_finite() && *value > edge),
+                    };
+                    // That is a speed: the slowest is 0.
+                    let is_inverse = expression.starts_with("1 / ");
+                    assert!(beyond || is_inverse, "{title}: {expression}: {values:?}");
+                    asked.insert(family);
+                }
+            }
+        }
+    }
+    assert_eq!(asked.len(), 12, "{asked:?}");
 }
 
 /// What data links search for in Tempo stands in the spans that came.

@@ -10,9 +10,10 @@ use gravimeter::budget::{Amount, Budget, Budgets, GroupBy, OnError, Unit, Window
 use gravimeter::export::Metrics;
 use gravimeter::ledger::Ledger;
 use gravimeter::record::{
-    Call, Fact, FollowFailure, HandshakeFailure, IpFamily, LedgerFailure, LedgerRecord, Model,
-    Provider, ProviderTime, Quality, Quota, QuotaWindow, Reported, RuleName, RuleResult, RuleUse,
-    Side, Sink as _, Timing, TokenUsage, UsageComparison,
+    Call, CascadeRun, ContentChunks, Fact, FollowFailure, Handshake, HandshakeFailure, IpFamily,
+    LedgerFailure, LedgerRecord, Model, Operation, Provider, ProviderTime, Quality, Quota,
+    QuotaWindow, Reported, RuleName, RuleResult, RuleUse, Side, Sink as _, Timing, TlsVersion,
+    TokenUsage, UsageComparison,
 };
 use gravimeter::web::{self, Live, Readiness, Web};
 use jiff::Timestamp;
@@ -21,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::traces::facts::call;
+use crate::traces::facts::{call, place, run};
 
 /// It listens until it is dropped.
 pub struct Troubled {
@@ -98,6 +99,19 @@ impl Troubled {
             Fact::Call(Box::new(slow())),
             Fact::Call(Box::new(without_usage())),
             Fact::Call(Box::new(substituted())),
+            Fact::Call(Box::new(beyond())),
+            Fact::ContentChunks(ContentChunks {
+                provider: Provider::CloudCode,
+                operation: Operation::Chat,
+                model: Model::from_wire("beyond"),
+                gap: Duration::from_secs(60),
+                count: 1,
+            }),
+            Fact::RunEnded(Box::new(run_beyond())),
+            Fact::Handshake(handshake_beyond(Side::Agent)),
+            Fact::Handshake(handshake_beyond(Side::Upstream)),
+            Fact::UpstreamConnected(Duration::from_secs(60)),
+            Fact::RelayDelay(Duration::from_secs(60)),
         ];
         troubles.iter().for_each(|fact| self.metrics.receive(fact));
         self.budgets.receive(&Fact::Call(Box::new(of_today())));
@@ -166,6 +180,52 @@ fn without_usage() -> Call {
         usage: TokenUsage::default(),
         quality: Quality::Unknown,
         ..call(0, None)
+    }
+}
+
+/// It takes longer than any classic bucket has room for, in all and for each token.
+fn beyond() -> Call {
+    let long = Duration::from_secs(3 * 60 * 60);
+    let timing = Timing {
+        duration: long,
+        time_to_first_chunk: Some(long),
+        content_duration: Some(long),
+        ..call(0, None).timing
+    };
+    let time = ProviderTime {
+        first_byte: Some(long),
+        total: Some(long),
+    };
+    Call {
+        model: Model::from_wire("beyond"),
+        timing,
+        reported: Reported {
+            time,
+            ..Reported::default()
+        },
+        ..call(0, None)
+    }
+}
+
+/// The same of a run.
+fn run_beyond() -> CascadeRun {
+    let long = Duration::from_secs(3 * 60 * 60);
+    CascadeRun {
+        model: Model::from_wire("beyond"),
+        duration: long,
+        time_to_first_chunk: Some(long),
+        calls: 1_000,
+        tokens: 1_000_000_000,
+        ..run(place(1, None))
+    }
+}
+
+fn handshake_beyond(side: Side) -> Handshake {
+    Handshake {
+        side,
+        version: TlsVersion::Tls13,
+        resumed: false,
+        duration: Duration::from_secs(60),
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use gravimeter::record::{
     AgentName, Call, CallIds, Caller, CascadeRun, ConnectionSetup, Correlation, CorrelationMethod,
     Fact, Handshake, Host, Id, ModalitySplits, Model, Operation, Outcome, Phase, Provider, Quality,
-    Reported, RunOutcome, Side, SpanId, Timing, TlsVersion, TokenKind, TokenUsage, TraceContext,
-    TraceId, Turn,
+    Reported, RequestSettings, RunOutcome, Side, SpanId, Timing, TlsVersion, TokenKind, TokenUsage,
+    TraceContext, TraceId, Turn,
 };
 
 pub const TRACE: u128 = 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736;
@@ -39,7 +39,8 @@ pub fn call(number: u64, trace: Option<TraceContext>) -> Call {
         operation: Operation::Chat,
         model: Model::from_wire("gemini-3-pro"),
         counted_as: None,
-        reasoning_level: None,
+        settings: RequestSettings::default(),
+        is_compacted: false,
         served_model: Some(Model::from_wire("gemini-3-pro-002")),
         is_substituted: false,
         rules: None,
@@ -115,6 +116,7 @@ pub fn run(trace: TraceContext) -> CascadeRun {
         cascade: id("c-1"),
         trajectory: None,
         model: Model::from_wire("gemini-3-pro"),
+        has_several_models: false,
         outcome: RunOutcome::Ok,
         started_at: start(),
         duration: Duration::from_secs(3),

@@ -47,7 +47,11 @@ impl StandIns {
                 None if text.parse::<jiff::Timestamp>().is_ok() => "<time>".to_owned(),
                 None => format!("{text:?}"),
             },
-            Value::DoubleValue(dollars) if key.ends_with("_usd") => dollars.to_string(),
+            Value::DoubleValue(number)
+                if key.ends_with("_usd") || key.starts_with("gen_ai.request.") =>
+            {
+                number.to_string()
+            }
             Value::DoubleValue(_) => "<seconds>".to_owned(),
             Value::IntValue(number) => number.to_string(),
             Value::BoolValue(is) => is.to_string(),
