@@ -119,6 +119,12 @@ pub struct Destination {
     pub client_key: Option<PathBuf>,
 }
 
+impl Destination {
+    pub(super) fn is_grpc(&self) -> bool {
+        self.protocol.is_grpc(&self.endpoint)
+    }
+}
+
 impl Default for Config {
     /// Nothing is exported; all else as the OpenTelemetry specification has it.
     fn default() -> Self {

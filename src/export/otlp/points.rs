@@ -10,8 +10,9 @@
 //! <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>.
 
 use std::collections::HashMap;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use opentelemetry::{Key, Value};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -20,8 +21,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as prometheus;
 
-use super::wire::{nanos, scope, text};
-use super::{Resource, Temporality};
+use super::{Resource, Temporality, scope};
 use crate::export::genai;
 
 /// Values of sums and histograms at one time.
@@ -118,11 +118,11 @@ pub(super) fn message(
         .collect();
     let points = families.iter().map(|family| family.metric.len()).sum();
     let scope_metrics = vec![ScopeMetrics {
-        scope: Some(scope()),
+        scope: Some((scope(), None).into()),
         metrics,
         schema_url: genai::SCHEMA_URL.to_owned(),
     }];
-    let resource = Some(resource.0.clone());
+    let resource = Some((&resource.0).into());
     let resource_metrics = vec![ResourceMetrics {
         resource,
         scope_metrics,
@@ -336,6 +336,18 @@ fn exemplar(
         value: Some(exemplar::Value::AsDouble(given.value)),
         filtered_attributes: Vec::new(),
     })
+}
+
+fn text(name: &str, value: &str) -> KeyValue {
+    (&Key::from(name.to_owned()), &Value::from(value.to_owned())).into()
+}
+
+/// 0, which stands for "unknown", before 1970 and after 2554.
+fn nanos(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_nanos()).ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
