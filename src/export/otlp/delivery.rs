@@ -149,12 +149,8 @@ impl<S: Sender> Transport<S> {
         sent.unwrap_or_else(|_| {
             // The other end may be gone without notice; on the same connection every request would
             // wait for it. An answer that comes late is noted where nobody looks.
-            self.connection = Connection::new(
-                &self.destination,
-                &self.resource,
-                &self.tls,
-                &self.tracker,
-            );
+            self.connection =
+                Connection::new(&self.destination, &self.resource, &self.tls, &self.tracker);
             Answer::too_late()
         })
     }

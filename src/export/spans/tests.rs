@@ -367,10 +367,7 @@ fn a_new_connection_has_spans_of_its_own_before_the_call() {
             (span.parent_span_id, span.parent_span_is_remote),
             (id_of(call), false)
         );
-        assert_eq!(
-            span.span_context.trace_id(),
-            call.span_context.trace_id()
-        );
+        assert_eq!(span.span_context.trace_id(), call.span_context.trace_id());
     }
     let ids: std::collections::HashSet<_> = spans.iter().map(id_of).collect();
     assert_eq!(ids.len(), 4, "each has an id of its own");

@@ -12,7 +12,10 @@ fn gzip(message: &[u8]) -> Vec<u8> {
 
 #[test]
 fn compression_is_undone() {
-    assert_eq!(uncompressed(false, &gzip(b"message")).expect("gzip"), "message");
+    assert_eq!(
+        uncompressed(false, &gzip(b"message")).expect("gzip"),
+        "message"
+    );
     let packed = gzip(b"message");
     let length = u32::try_from(packed.len()).expect("a length");
     let framed = [&[1], &length.to_be_bytes()[..], &packed].concat();
