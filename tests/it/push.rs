@@ -10,7 +10,9 @@ use gravimeter::demo::agent::{AgentOptions, converse};
 use gravimeter::demo::provider::ProviderOptions;
 use gravimeter::export::Metrics;
 use gravimeter::export::formats::Format;
-use gravimeter::export::otlp::{Config, Endpoint, Protocol, Push, Pusher, Resource, Temporality};
+use gravimeter::export::otlp::{
+    Config, Endpoint, HistogramAggregation, Protocol, Push, Pusher, Resource, Temporality,
+};
 use gravimeter::record::{Fact, Sink as _};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric, number_data_point};
@@ -96,6 +98,9 @@ fn total(push: &[Metric], name: &str) -> u64 {
         metric::Data::Histogram(histogram) => {
             histogram.data_points.iter().map(|point| point.count).sum()
         }
+        metric::Data::ExponentialHistogram(histogram) => {
+            histogram.data_points.iter().map(|point| point.count).sum()
+        }
         other => panic!("{name}: {other:?}"),
     }
 }
@@ -114,9 +119,15 @@ async fn deltas_add_up_whatever_the_collector_does() {
         Reply::Status(500),
         Reply::Take,
     ];
-    for protocol in PROTOCOLS {
+    for (protocol, histograms) in [
+        (Protocol::Grpc, HistogramAggregation::Exponential),
+        (Protocol::HttpProtobuf, HistogramAggregation::Exponential),
+        (Protocol::HttpProtobuf, HistogramAggregation::Explicit),
+    ] {
         let collector = Collector::start(&script).await;
-        let pushed = Pushed::start(&pushing(&collector, protocol, Temporality::Delta));
+        let mut config = pushing(&collector, protocol, Temporality::Delta);
+        config.metrics.histograms = histograms;
+        let pushed = Pushed::start(&config);
         for number in 1..=100 {
             pushed.call(number);
             let before = collector.requests().len();
@@ -179,6 +190,7 @@ fn points(metric: &Metric) -> u64 {
         metric::Data::Gauge(gauge) => gauge.data_points.len(),
         metric::Data::Sum(sum) => sum.data_points.len(),
         metric::Data::Histogram(histogram) => histogram.data_points.len(),
+        metric::Data::ExponentialHistogram(histogram) => histogram.data_points.len(),
         other => panic!("{other:?}"),
     };
     points as u64
@@ -187,7 +199,17 @@ fn points(metric: &Metric) -> u64 {
 /// A collector of other people's making reads the points as they were meant.
 #[tokio::test]
 async fn a_real_collector_takes_pushed_metrics() {
-    for protocol in PROTOCOLS {
+    let forms = [
+        (
+            HistogramAggregation::Exponential,
+            "DataType: ExponentialHistogram",
+        ),
+        (HistogramAggregation::Explicit, "DataType: Histogram"),
+    ];
+    let cases = PROTOCOLS
+        .into_iter()
+        .flat_map(|protocol| forms.map(|form| (protocol, form)));
+    for (protocol, (histograms, kind)) in cases {
         let Some(rotel) = Rotel::printing("metrics").await else {
             return;
         };
@@ -200,6 +222,7 @@ async fn a_real_collector_takes_pushed_metrics() {
         // One push, at the end.
         config.metrics = Push {
             enabled: true,
+            histograms,
             interval: Duration::from_secs(600),
             ..config.metrics
         };
@@ -232,7 +255,7 @@ async fn a_real_collector_takes_pushed_metrics() {
             assert!(calls.contains(part), "{protocol:?} {part}: {calls}");
         }
         let duration = described(DURATION);
-        for part in ["Unit: s", "DataType: Histogram", "Count: 7", "Sum: 10.5"] {
+        for part in ["Unit: s", kind, "Count: 7", "Sum: 10.5"] {
             assert!(duration.contains(part), "{protocol:?} {part}: {duration}");
         }
     }

@@ -63,6 +63,8 @@ pub struct Push {
     pub own: Overrides,
     /// The start of the sums.
     pub temporality: Temporality,
+    /// The buckets of histograms.
+    pub histograms: HistogramAggregation,
     /// From one push to the next.
     pub interval: Duration,
 }
@@ -96,6 +98,15 @@ pub enum Temporality {
     Cumulative,
     /// The previous push that the collector accepted.
     Delta,
+}
+
+/// The buckets of a pushed histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistogramAggregation {
+    /// The classic buckets, each with the boundary that a scrape as text shows.
+    Explicit,
+    /// The native buckets, which grow exponentially.
+    Exponential,
 }
 
 /// The collector of one signal.
@@ -150,6 +161,7 @@ impl Default for Config {
                 enabled: false,
                 own: Overrides::default(),
                 temporality: Temporality::Cumulative,
+                histograms: HistogramAggregation::Exponential,
                 interval: Duration::from_secs(60),
             },
             diagnostics: false,

@@ -30,7 +30,8 @@ mod resource;
 mod senders;
 
 pub use config::{
-    Compression, Config, Destination, Headers, Overrides, Push, Sampler, Temporality,
+    Compression, Config, Destination, Headers, HistogramAggregation, Overrides, Push, Sampler,
+    Temporality,
 };
 pub use counts::{Counts, Loss};
 use endpoint::Signal;

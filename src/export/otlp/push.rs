@@ -78,14 +78,14 @@ impl Pusher {
 
     async fn push(&mut self, delivery: &mut Delivery<MetricSender>) {
         let (families, now) = (self.metrics.families(), SystemTime::now());
-        let temporality = self.config.metrics.temporality;
-        let (message, points) =
-            points::message(&self.resource, &families, &self.since, now, temporality);
+        let push = &self.config.metrics;
+        let is_delta = push.temporality == Temporality::Delta;
+        let (message, points) = points::message(&self.resource, &families, &self.since, now, push);
         self.under_way = points;
         let result = delivery.deliver(&message).await;
         self.under_way = 0;
         self.counts.settle(result, points);
-        if temporality == Temporality::Delta && may_be_taken(result) {
+        if is_delta && may_be_taken(result) {
             self.since = Baseline::new(now, &families);
         }
     }
