@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gravimeter::config::{self, Inputs, Places};
 use gravimeter::demo::agent::{AgentOptions, converse};
@@ -22,6 +22,8 @@ use tokio_util::task::TaskTracker;
 use crate::kit::binary::until;
 use crate::kit::collector::{Collector, Reply};
 use crate::kit::soon;
+use crate::skip;
+use crate::traces::decoder::{METRICS, decoded};
 use crate::traces::real::Rotel;
 use crate::traces::{PROTOCOLS, facts, no_roots};
 use crate::whole::{Whole, series, sum};
@@ -258,6 +260,71 @@ async fn a_real_collector_takes_pushed_metrics() {
         for part in ["Unit: s", kind, "Count: 7", "Sum: 10.5"] {
             assert!(duration.contains(part), "{protocol:?} {part}: {duration}");
         }
+    }
+}
+
+/// An exponential histogram as OpenTelemetry's own classes read it.
+#[derive(serde::Deserialize)]
+struct Decoded {
+    count: u64,
+    sum: f64,
+    /// Lower bound, upper bound and count.
+    buckets: Vec<(f64, f64, u64)>,
+    /// Trace, span and value.
+    exemplars: Vec<(String, String, f64)>,
+}
+
+#[tokio::test]
+async fn another_decoder_sees_the_buckets_and_exemplars_that_were_meant() {
+    let Some(classes) = skip::tool("opentelemetry-proto", "otlp", Some("OTLP_CLASSES")) else {
+        return;
+    };
+    for protocol in PROTOCOLS {
+        let collector = Collector::start(&[Reply::Take]).await;
+        let mut config = pushing(&collector, protocol, Temporality::Cumulative);
+        // One push, at the end.
+        config.metrics.interval = Duration::from_secs(600);
+        let pushed = Pushed::start(&config);
+        let durations = [250, 1500, 1501, 40_000].map(Duration::from_millis);
+        for (number, duration) in (1..).zip(durations) {
+            let mut call = facts::call(number, Some(facts::place(0x10 + number, None)));
+            call.timing.duration = duration;
+            // An exemplar from before the program is not sent.
+            call.timing.started_at = SystemTime::now();
+            pushed.metrics.receive(&Fact::Call(Box::new(call)));
+        }
+        pushed.end().await;
+        let read: Vec<BTreeMap<String, Vec<Decoded>>> =
+            decoded(METRICS, &classes, &collector.messages()).expect("what it can read");
+        let [histogram] = &read[0][DURATION][..] else {
+            panic!("one series")
+        };
+        assert_eq!(
+            (histogram.count, histogram.sum),
+            (4, 43.251),
+            "{protocol:?}"
+        );
+        let counts = durations.map(|duration| {
+            let value = duration.as_secs_f64();
+            let mut around = histogram.buckets.iter();
+            let bucket = around.find(|(lower, upper, _)| *lower < value && value <= *upper);
+            let (lower, upper, count) = bucket.expect("a bucket");
+            assert!(upper / lower < 1.01, "{protocol:?} {lower}..{upper}");
+            *count
+        });
+        assert_eq!(counts, [1, 2, 2, 1], "{protocol:?}");
+        let named: Vec<_> = histogram
+            .exemplars
+            .iter()
+            .map(|(trace, span, value)| {
+                assert_eq!((trace.len(), span.len()), (32, 16));
+                (span[14..].to_owned(), *value)
+            })
+            .collect();
+        assert!(
+            named.contains(&("11".to_owned(), 0.25)) && named.contains(&("14".to_owned(), 40.0)),
+            "{protocol:?} {named:?}"
+        );
     }
 }
 

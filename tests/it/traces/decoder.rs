@@ -14,6 +14,7 @@ use gravimeter::record::{
 use opentelemetry::trace::{Event, SpanId, SpanKind, Status};
 use opentelemetry::{Array, KeyValue, Value as Meant};
 use opentelemetry_sdk::trace::SpanData;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::facts::{call, first_call, place, run, start};
@@ -23,12 +24,19 @@ use crate::skip;
 
 const SCRIPT: &str = include_str!("decode.py");
 
-/// What they make of these bodies: a list of spans for each, or what is wrong with one.
-fn decoded(classes: &Path, bodies: &[Vec<u8>]) -> Result<Vec<Vec<Value>>, String> {
+/// Reads exponential histograms.
+pub const METRICS: &str = include_str!("decode_metrics.py");
+
+/// What a script makes of these bodies by those classes, in JSON, or what is wrong with one.
+pub fn decoded<T: DeserializeOwned>(
+    script: &str,
+    classes: &Path,
+    bodies: &[Vec<u8>],
+) -> Result<Vec<T>, String> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut python = Command::new("python3");
     python.args(["-I", "-c"]).arg(format!(
-        "import sys\nsys.path.insert(0, {:?})\n{SCRIPT}",
+        "import sys\nsys.path.insert(0, {:?})\n{script}",
         classes.display().to_string()
     ));
     for (number, body) in bodies.iter().enumerate() {
@@ -169,7 +177,8 @@ async fn another_decoder_sees_the_spans_that_were_meant() {
                 fate(8, &[]),
                 "{protocol:?} {compression:?}"
             );
-            let seen = decoded(&classes, &collector.messages()).expect("what it can read");
+            let seen: Vec<Vec<Value>> =
+                decoded(SCRIPT, &classes, &collector.messages()).expect("what it can read");
             assert_eq!(
                 seen.iter().map(Vec::len).collect::<Vec<_>>(),
                 [3, 3, 2],
@@ -180,6 +189,7 @@ async fn another_decoder_sees_the_spans_that_were_meant() {
             }
         }
     }
-    let broken = decoded(&classes, &[b"\x0a\x05no".to_vec()]).expect_err("no body");
+    let broken = decoded::<Vec<Value>>(SCRIPT, &classes, &[b"\x0a\x05no".to_vec()]);
+    let broken = broken.expect_err("no body");
     assert!(broken.contains("DecodeError"), "{broken}");
 }
