@@ -17,7 +17,7 @@
 //! | 2 | [`tls`] | TCP streams | verified upstream sessions, leaf certificates | HTTP |
 //! | 3 | [`dialect`] | exchanges | one [`record::Call`] for each, on every exit path | I/O |
 //! | 4 | [`cascade`] | the agent's local RPC, facts | facts that know their conversation, runs | touch the traffic, keep a prompt |
-//! | 4 | [`export`] | facts | metrics and their text formats, spans for a collector | touch the traffic |
+//! | 4 | [`export`] | facts | metrics and their formats, spans for a collector | touch the traffic |
 //! | 4 | [`ledger`] | facts | answers for `/v1/usage`, `/v1/cascades`, `/v1/quotas`, and a file that outlives the process | touch the traffic, make a fact wait |
 //! | 4 | [`launch`] | a command | the agent as a supervised process of another user, or a program in the foreground | read its traffic |
 //! | 4 | [`notify`] | what changes about budgets | desktop notifications, alerts for a webhook | touch the traffic, name more than budgets and figures |

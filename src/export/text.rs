@@ -1,8 +1,8 @@
 //! Writes metric families as text: OpenMetrics 1.0.0, or Prometheus 0.0.4. Pure.
 //!
-//! The metrics library writes OpenMetrics only, without start times and native histograms' metrics
-//! that name a span; promtool and old scrapers read nothing but 0.0.4. So both are made from the
-//! data model that protobuf is made from, and all three forms have the same samples.
+//! The metrics library writes OpenMetrics only, and neither start times nor, of histograms with
+//! native buckets, exemplars; promtool and old scrapers read nothing but 0.0.4. So both are made
+//! from the data model that protobuf is made from, and all three forms have the same samples.
 
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -131,7 +131,7 @@ fn ms(begun: Instant) -> String {
 }
 
 /// What Gravimeter says of one call.
-fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
+pub fn facts(number: u64, started_at: SystemTime) -> [Fact; 3] {
     let provider = if number.is_multiple_of(10) {
         Provider::Gemini
     } else {

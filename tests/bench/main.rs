@@ -21,6 +21,7 @@
 mod agent;
 mod calls;
 mod delay;
+mod formats;
 mod ledger;
 mod memory;
 mod observers;
@@ -123,6 +124,7 @@ async fn main() {
     }
     if asked("scrape") {
         calls::scrape(&stage).await;
+        formats::run();
     }
     if asked("ledger") {
         ledger::run(&options);

@@ -74,16 +74,7 @@ impl Gravimeter {
 
     /// Resident memory in KiB.
     pub fn rss(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))
-            .expect("a process");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .expect("VmRSS");
-        line.trim()
-            .trim_end_matches(" kB")
-            .parse()
-            .expect("a number")
+        rss(&self.process.id().to_string())
     }
 
     pub fn cpu(&self) -> Duration {
@@ -96,6 +87,19 @@ impl Drop for Gravimeter {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Resident memory of a process in KiB: proc_pid_status(5).
+pub fn rss(pid: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .expect("VmRSS");
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .expect("a number")
 }
 
 fn listening(log: &mut impl BufRead) -> (SocketAddr, SocketAddr) {

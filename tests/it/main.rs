@@ -35,6 +35,7 @@ mod ledger;
 mod loops;
 mod malformed;
 mod memory;
+mod native_histograms;
 mod no_retry;
 mod page;
 mod process;

@@ -2,8 +2,11 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as model;
+
 use super::kit::{
-    Exemplar, call, exemplars, exposition, metrics, run, sampled, samples, unsampled, value,
+    Exemplar, call, decoded, exemplars, exposition, metrics, run, sampled, samples, unsampled,
+    value,
 };
 use crate::export::Metrics;
 use crate::export::formats::Format;
@@ -152,6 +155,85 @@ fn exemplars_change_no_sample_and_are_no_part_of_text() {
     let text = exposition(&with, Format::Text);
     assert!(exemplars(&text).is_empty() && !text.contains("trace_id="));
     assert_eq!(shown(&with).len(), 5);
+}
+
+/// A call that took so many seconds and ended so many seconds after all others began.
+fn ended(seconds: u64, at: u64, span: u64) -> Fact {
+    let ended = UNIX_EPOCH + Duration::from_secs(1_790_000_000 + at);
+    let duration = Duration::from_secs(seconds);
+    let timing = Timing {
+        started_at: ended - duration,
+        duration,
+        time_to_first_chunk: None,
+        content_duration: None,
+    };
+    Fact::Call(Box::new(Call {
+        timing,
+        trace: Some(sampled(1, span)),
+        ..call("m")
+    }))
+}
+
+#[test]
+fn a_native_histogram_names_the_spans_of_the_classic_one_in_the_order_of_their_time() {
+    let metrics = metrics();
+    // The slowest ended first, a clock that was never set shows no time for the last.
+    for fact in [ended(420, 500, 1), ended(10, 600, 2), ended(1, 550, 3)] {
+        metrics.receive(&fact);
+    }
+    let timing = Timing {
+        started_at: UNIX_EPOCH - Duration::from_secs(3600),
+        duration: Duration::from_secs(100),
+        ..call("m").timing
+    };
+    metrics.receive(&Fact::Call(Box::new(Call {
+        timing,
+        trace: Some(sampled(1, 4)),
+        ..call("m")
+    })));
+    let families = decoded(&metrics);
+    let family = families
+        .iter()
+        .find(|family| family.name == "gravimeter_call_duration_seconds")
+        .expect("a family");
+    let histogram = family.metric[0].histogram.as_ref().expect("a histogram");
+    let spans = |exemplars: Vec<&model::Exemplar>| -> Vec<(String, f64)> {
+        let span = |exemplar: &model::Exemplar| {
+            let span = exemplar.label.iter().find(|label| label.name == "span_id");
+            (span.expect("a span").value.clone(), exemplar.value)
+        };
+        exemplars.into_iter().map(span).collect()
+    };
+    let named = |span: u64, seconds| (format!("{span:016x}"), seconds);
+    assert_eq!(
+        spans(histogram.exemplars.iter().collect()),
+        [named(1, 420.0), named(3, 1.0), named(2, 10.0)]
+    );
+    let buckets = histogram.bucket.iter();
+    assert_eq!(
+        spans(
+            buckets
+                .filter_map(|bucket| bucket.exemplar.as_ref())
+                .collect()
+        ),
+        [
+            named(3, 1.0),
+            named(2, 10.0),
+            named(4, 100.0),
+            named(1, 420.0)
+        ]
+    );
+}
+
+#[test]
+fn a_span_that_ended_earlier_does_not_replace_a_later_one() {
+    let metrics = metrics();
+    let bucket = "gravimeter_call_duration_seconds_bucket 20.48";
+    for (at, span, named_span) in [(600, 1, 1), (500, 2, 1), (600, 3, 3)] {
+        metrics.receive(&ended(11, at, span));
+        let expected = format!("00000000000000000000000000000001 {named_span:016x}");
+        assert_eq!(named(&metrics), [(bucket.to_owned(), expected)]);
+    }
 }
 
 const HANDSHAKES: &str = "gravimeter_tls_handshake_duration_seconds";

@@ -1,6 +1,8 @@
 //! Both formats say the same, and their readers accept them.
 
-use std::time::UNIX_EPOCH;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::prometheus_protobuf;
 use prometheus_client::metrics::counter::Counter;
@@ -16,6 +18,7 @@ use super::kit::{
 use crate::export::formats::{Format, negotiate};
 use crate::export::series::declare;
 use crate::export::text::{open_metrics, plain};
+use crate::export::{Config, Metrics};
 use crate::record::Sink as _;
 
 #[test]
@@ -218,6 +221,53 @@ fn protobuf_carries_the_same_samples_as_text() {
     }
     assert!(of_text.len() > 500);
     assert_eq!(of_protobuf, of_text);
+}
+
+#[test]
+fn every_counter_and_histogram_says_since_when_it_counts_where_that_is_asked_for() {
+    let config = Config {
+        created_timestamps: true,
+        ..Config::default()
+    };
+    let (asked, not_asked) = (Metrics::new(config, Arc::default()), metrics());
+    for metrics in [&asked, &not_asked] {
+        every_fact().iter().for_each(|fact| metrics.receive(fact));
+    }
+    let created = |metrics: &Metrics| -> Vec<((String, BTreeMap<String, String>), f64)> {
+        samples(&exposition(metrics, Format::OpenMetrics))
+            .into_iter()
+            .filter_map(|((name, labels), at)| {
+                let family = name.strip_suffix("_created")?.to_owned();
+                Some(((family, labels), at.parse().expect("a time")))
+            })
+            .collect()
+    };
+    assert_eq!(created(&not_asked), []);
+    let mut of_protobuf = Vec::new();
+    for family in decoded(&asked) {
+        let name = family.name.strip_suffix("_total").unwrap_or(&family.name);
+        for metric in &family.metric {
+            let counter = metric
+                .counter
+                .as_ref()
+                .map(|counter| counter.start_timestamp);
+            let histogram = metric.histogram.as_ref().map(|it| it.start_timestamp);
+            let Some(start) = counter.or(histogram) else {
+                continue;
+            };
+            let start = SystemTime::try_from(start.expect("a start")).expect("a time");
+            assert!(start <= SystemTime::now());
+            let pairs = metric.label.iter();
+            let labels = pairs.map(|label| (label.name.clone(), label.value.clone()));
+            let since = start.duration_since(UNIX_EPOCH).expect("after 1970");
+            of_protobuf.push(((name.to_owned(), labels.collect()), since.as_secs_f64()));
+        }
+    }
+    of_protobuf.sort_by(|(a, _), (b, _)| a.cmp(b));
+    assert!(of_protobuf.len() > 100);
+    assert_eq!(created(&asked), of_protobuf);
+    let text = exposition(&asked, Format::Text);
+    assert!(!text.contains("_created"), "0.0.4 knows no such sample");
 }
 
 #[test]

@@ -3,9 +3,11 @@ use std::io::Read as _;
 
 use flate2::read::GzDecoder;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::string::string_regex;
 use proptest::test_runner::TestRunner;
+use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::kit::Gravimeter;
@@ -59,6 +61,23 @@ async fn metrics_come_in_the_format_asked_for() {
         "application/openmetrics-text; version=1.0.0; charset=utf-8"
     );
     assert!(openmetrics.text().ends_with("# EOF\n"));
+    let media = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let accept = [("Accept", media), ("Accept-Encoding", "gzip")];
+    let protobuf = gravimeter.ask("GET", "/metrics", &accept).await;
+    assert_eq!(protobuf.headers["content-type"], media);
+    assert_eq!(protobuf.headers["vary"], "accept, accept-encoding");
+    let mut messages = Vec::new();
+    GzDecoder::new(protobuf.body.as_slice())
+        .read_to_end(&mut messages)
+        .expect("gzip");
+    let (mut messages, mut names) = (messages.as_slice(), BTreeSet::new());
+    while !messages.is_empty() {
+        let family = MetricFamily::decode_length_delimited(&mut messages).expect("a family");
+        names.insert(family.name);
+    }
+    let families = text.text().lines();
+    let families = families.filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    assert_eq!(names, families.map(str::to_owned).collect());
     let zipped = gravimeter
         .ask("GET", "/metrics", &[("Accept-Encoding", "gzip")])
         .await;

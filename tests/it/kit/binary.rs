@@ -190,19 +190,16 @@ impl Binary {
 /// Starts `serve` on ports that the system chooses, with JSON lines for a log.
 pub fn spawn(mut command: Command, state: &Path, logs: &Path, flags: &[String]) -> Child {
     let file = |name: &str| File::create(logs.join(name)).expect("a writable folder");
-    command.args([
-        "serve",
-        "--web.listen",
-        "127.0.0.1:0",
-        "--capture.listen",
-        "127.0.0.1:0",
-    ]);
+    command.args(["serve", "--capture.listen", "127.0.0.1:0"]);
     command.args([
         "--capture.connect_listen",
         "127.0.0.1:0",
         "--log.format",
         "json",
     ]);
+    if !flags.iter().any(|flag| flag == "--web.listen") {
+        command.args(["--web.listen", "127.0.0.1:0"]);
+    }
     if !flags.iter().any(|flag| flag == "--capture.redirect") {
         command.args(["--capture.redirect", "off"]);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use bytes::Bytes;
@@ -37,13 +37,47 @@ impl Prometheus {
 
     /// One that begins to scrape the targets and has the files of rules. The same.
     pub fn of(targets: &[SocketAddr], rules: &[PathBuf]) -> Option<Self> {
-        if !skip::has_program("prometheus", "prometheus") {
+        Self::with("", &[], targets, rules)
+    }
+
+    /// The same, with further features and options of the scrape (`, name: value` in YAML).
+    pub fn with(
+        options: &str,
+        features: &[&str],
+        targets: &[SocketAddr],
+        rules: &[PathBuf],
+    ) -> Option<Self> {
+        skip::has_program("prometheus", "prometheus")
+            .then(|| Self::run(Path::new("prometheus"), options, features, targets, rules))
+    }
+
+    /// The same of the Prometheus 3 that the variable `PROMETHEUS_3` names; skips the test where
+    /// it names none.
+    pub fn third(options: &str, features: &[&str], targets: &[SocketAddr]) -> Option<Self> {
+        let Some(program) = std::env::var_os("PROMETHEUS_3") else {
+            skip::skip("PROMETHEUS_3 names no Prometheus 3");
             return None;
-        }
+        };
+        Some(Self::run(
+            Path::new(&program),
+            options,
+            features,
+            targets,
+            &[],
+        ))
+    }
+
+    fn run(
+        program: &Path,
+        options: &str,
+        features: &[&str],
+        targets: &[SocketAddr],
+        rules: &[PathBuf],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("prometheus.yml");
         let scrape = format!(
-            "{{job_name: gravimeter, static_configs: [{{targets: [{}]}}]}}",
+            "{{job_name: gravimeter, static_configs: [{{targets: [{}]}}]{options}}}",
             quoted(targets)
         );
         let rules = quoted(&rules.iter().map(|path| path.display()).collect::<Vec<_>>());
@@ -53,29 +87,28 @@ impl Prometheus {
             format!("{global}\nrule_files: [{rules}]\nscrape_configs: [{scrape}]\n"),
         )
         .expect("a writable folder");
-        let addr = std::net::TcpListener::bind(any_port())
-            .and_then(|free| free.local_addr())
-            .expect("a port");
-        let child = Command::new("prometheus")
+        let addr = free_address();
+        let features = [&["exemplar-storage"], features].concat().join(",");
+        let child = Command::new(program)
             .arg(format!("--config.file={}", config.display()))
             .arg(format!(
                 "--storage.tsdb.path={}",
                 folder.path().join("data").display()
             ))
             .arg(format!("--web.listen-address={addr}"))
-            .arg("--enable-feature=exemplar-storage")
+            .arg(format!("--enable-feature={features}"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .expect("prometheus");
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Some(Self {
+        Self {
             addr,
             client,
             _child: child,
             _folder: folder,
-        })
+        }
     }
 
     /// The value of the one series that an instant query finds.
@@ -129,6 +162,13 @@ impl Prometheus {
         );
         Some(answer["data"].take())
     }
+}
+
+/// An address on loopback that nobody listens at now.
+pub fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind(any_port())
+        .and_then(|free| free.local_addr())
+        .expect("a port")
 }
 
 fn quoted(items: &[impl Display]) -> String {
