@@ -17,7 +17,7 @@ use super::answer::{Answer, Cause};
 use super::carrier::Carrier;
 use super::connections::{ConnectionTasks, client};
 use super::senders::Sender;
-use super::{Config, Destination, Endpoint, Loss, Resource};
+use super::{Config, Destination, Loss, Resource};
 
 /// The result of delivering a batch of spans, or all metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,11 @@ pub(super) enum DeliveryResult {
 
 /// The delivery of one signal to one collector.
 pub(super) struct Delivery<S> {
-    transport: Transport<S>,
+    destination: Destination,
+    resource: Resource,
+    tls: ClientConfig,
+    tasks: TaskTracker,
+    connection: Connection<S>,
     give_up_after: Duration,
     pace: RetryPacer,
     /// Whether the collector has rejected part of a request before; logged once, counted always.
@@ -47,19 +51,23 @@ impl<S: Sender> Delivery<S> {
         tasks: TaskTracker,
     ) -> Self {
         Self {
-            transport: Transport::new(destination.clone(), resource.clone(), tls, tasks),
+            connection: Connection::new(destination, resource, &tls, &tasks),
+            destination: destination.clone(),
+            resource: resource.clone(),
+            tls,
+            tasks,
             give_up_after: config.give_up_after,
             pace: RetryPacer::default(),
             is_partly_rejected: false,
         }
     }
 
-    /// Sends the data until it is accepted or lost.
+    /// Sends the data, and repeats it until it is accepted or lost.
     pub(super) async fn deliver(&mut self, data: &S::Data) -> DeliveryResult {
         let give_up = Instant::now() + self.give_up_after;
         loop {
             sleep_until(self.pace.next).await;
-            match self.transport.send(data).await {
+            match self.send(data).await {
                 Answer::Taken { rejected } => return self.taken(rejected),
                 Answer::Lost(loss, cause) => return self.lost(loss, &cause),
                 Answer::Again { loss, after, cause } => {
@@ -72,8 +80,21 @@ impl<S: Sender> Delivery<S> {
         }
     }
 
-    fn endpoint(&self) -> &Endpoint {
-        &self.transport.destination.endpoint
+    /// Sends a request and waits for its answer.
+    async fn send(&mut self, data: &S::Data) -> Answer {
+        let sent = timeout(self.destination.timeout, self.connection.send(data)).await;
+        if let Ok(Some(answer)) = sent {
+            return answer;
+        }
+        // The other end may be gone without notice; on the same connection every request would wait
+        // for it. An answer that comes late is noted where nobody looks.
+        self.connection =
+            Connection::new(&self.destination, &self.resource, &self.tls, &self.tasks);
+        if sent.is_err() {
+            Answer::too_late()
+        } else {
+            Answer::unreachable()
+        }
     }
 
     /// Delays the next request; returns whether that is too late for this one.
@@ -84,10 +105,10 @@ impl<S: Sender> Delivery<S> {
 
     fn taken(&mut self, rejected: u64) -> DeliveryResult {
         if rejected > 0 && !std::mem::replace(&mut self.is_partly_rejected, true) {
-            warn!(endpoint = %self.endpoint(), rejected, "the collector does not want some {}", S::SIGNAL);
+            warn!(endpoint = %self.destination.endpoint, rejected, "the collector does not want some {}", S::SIGNAL);
         }
         if self.pace.succeed() {
-            info!(endpoint = %self.endpoint(), "the collector takes {} again", S::SIGNAL);
+            info!(endpoint = %self.destination.endpoint, "the collector takes {} again", S::SIGNAL);
         }
         DeliveryResult::Taken { rejected }
     }
@@ -96,64 +117,25 @@ impl<S: Sender> Delivery<S> {
     /// collector has.
     fn delayed(&mut self, cause: &Cause) {
         if self.pace.is_first_failure() {
-            warn!(endpoint = %self.endpoint(), %cause, "{} cannot be sent yet; trying again", S::SIGNAL);
+            warn!(endpoint = %self.destination.endpoint, %cause, "{} cannot be sent yet; trying again", S::SIGNAL);
         }
     }
 
     fn lost(&mut self, loss: Loss, cause: &Cause) -> DeliveryResult {
         if self.pace.fail() {
-            warn!(endpoint = %self.endpoint(), %cause, "{} are lost; the traffic is not affected", S::SIGNAL);
+            warn!(endpoint = %self.destination.endpoint, %cause, "{} are lost; the traffic is not affected", S::SIGNAL);
         }
         DeliveryResult::Lost(loss)
     }
 }
 
-/// A sender and the connection behind it.
-struct Transport<S> {
-    destination: Destination,
-    resource: Resource,
-    tls: ClientConfig,
-    tracker: TaskTracker,
-    connection: Connection<S>,
-}
-
-/// What is replaced where the other end has fallen silent.
+/// A sender and the connection behind it, which are replaced where the other end has fallen silent.
 struct Connection<S> {
     /// `None` if the library refused the settings, which was logged.
     sender: Option<S>,
     carrier: Arc<Carrier>,
     /// Ends the connection's tasks.
     _end: DropGuard,
-}
-
-impl<S: Sender> Transport<S> {
-    fn new(
-        destination: Destination,
-        resource: Resource,
-        tls: ClientConfig,
-        tracker: TaskTracker,
-    ) -> Self {
-        let connection = Connection::new(&destination, &resource, &tls, &tracker);
-        Self {
-            destination,
-            resource,
-            tls,
-            tracker,
-            connection,
-        }
-    }
-
-    /// Sends a request and waits for its answer.
-    async fn send(&mut self, data: &S::Data) -> Answer {
-        let sent = timeout(self.destination.timeout, self.connection.send(data)).await;
-        sent.unwrap_or_else(|_| {
-            // The other end may be gone without notice; on the same connection every request would
-            // wait for it. An answer that comes late is noted where nobody looks.
-            self.connection =
-                Connection::new(&self.destination, &self.resource, &self.tls, &self.tracker);
-            Answer::too_late()
-        })
-    }
 }
 
 impl<S: Sender> Connection<S> {
@@ -180,13 +162,10 @@ impl<S: Sender> Connection<S> {
         }
     }
 
-    async fn send(&self, data: &S::Data) -> Answer {
-        if let Some(sender) = &self.sender {
-            sender.send(data).await;
-        }
-        self.carrier
-            .take_answer()
-            .unwrap_or_else(Answer::unreachable)
+    /// `None` if the request did not get as far as the carrier.
+    async fn send(&self, data: &S::Data) -> Option<Answer> {
+        self.sender.as_ref()?.send(data).await;
+        self.carrier.take_answer()
     }
 }
 

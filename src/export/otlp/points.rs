@@ -24,7 +24,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as prometheus;
 
-use exponential::NativeBuckets;
+use exponential::BucketCounts;
 use histograms::{counts, histograms};
 
 use super::{HistogramAggregation, Push, Resource, Temporality, scope};
@@ -46,7 +46,7 @@ struct Previous {
     sum: f64,
     /// For a histogram: the number of observations, up to each boundary and in all.
     counts: Vec<u64>,
-    native: Option<NativeBuckets>,
+    native: Option<BucketCounts>,
 }
 
 impl Baseline {
@@ -92,7 +92,7 @@ fn previous(metric: &prometheus::Metric) -> Option<Previous> {
     metric.histogram.as_ref().map(|histogram| Previous {
         sum: histogram.sample_sum,
         counts: counts(histogram),
-        native: NativeBuckets::of(histogram),
+        native: BucketCounts::of(histogram),
     })
 }
 

@@ -148,6 +148,50 @@ fn a_part_may_be_rejected() {
 }
 
 #[test]
+fn an_answer_of_grpc_is_a_status_and_one_message() {
+    let answer = |status: Option<&'static str>, body: &[u8]| {
+        let status = status.map(|code| ("grpc-status".parse().expect("a name"), code));
+        let trailers =
+            HeaderMap::from_iter(status.map(|(name, code)| (name, HeaderValue::from_static(code))));
+        Answer::of_grpc(Signal::Traces, &trailers, Bytes::copy_from_slice(body))
+    };
+    let message = ExportTraceServiceResponse {
+        partial_success: Some(ExportTracePartialSuccess {
+            rejected_spans: 3,
+            error_message: String::new(),
+        }),
+    };
+    let framed = |flag: u8| {
+        let message = message.encode_to_vec();
+        let length = u32::try_from(message.len()).expect("a length");
+        [&[flag], &length.to_be_bytes()[..], &message].concat()
+    };
+    assert_eq!(answer(Some("0"), &framed(0)), Answer::Taken { rejected: 3 });
+    assert_eq!(
+        answer(Some("0"), &[0; 5]),
+        Answer::Taken { rejected: 0 },
+        "nothing is wrong with an empty message"
+    );
+    let longer = [framed(0), vec![0]].concat();
+    for body in [
+        &[][..],
+        &[0; 4],
+        &framed(1),
+        &longer,
+        &[0, 0, 0, 0, 2, 0xff, 0xff],
+    ] {
+        assert_eq!(answer(Some("0"), body), Answer::unreadable(), "{body:?}");
+    }
+    assert_eq!(answer(None, &framed(0)), Answer::unreadable());
+    let unavailable = Answer::Again {
+        loss: Loss::Busy,
+        after: None,
+        cause: Cause::Grpc(Code::Unavailable),
+    };
+    assert_eq!(answer(Some("14"), &framed(0)), unavailable);
+}
+
+#[test]
 fn a_success_that_is_no_otlp_is_none() {
     for (kind, body) in [
         ("text/html", "<html>"),

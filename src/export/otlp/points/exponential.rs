@@ -13,7 +13,7 @@ use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as p
 
 /// How many values fell into each bucket.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct NativeBuckets {
+pub(super) struct BucketCounts {
     schema: i32,
     zero_threshold: f64,
     zeros: u64,
@@ -22,7 +22,7 @@ pub(super) struct NativeBuckets {
     negative: BTreeMap<i32, u64>,
 }
 
-impl NativeBuckets {
+impl BucketCounts {
     /// `None` for a histogram that has only classic buckets.
     pub(super) fn of(histogram: &prometheus::Histogram) -> Option<Self> {
         let is_native = histogram.zero_threshold > 0.0

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as prometheus;
 
-use super::exponential::NativeBuckets;
+use super::exponential::BucketCounts;
 use super::{Period, attributes, nanos};
 use crate::export::otlp::HistogramAggregation;
 
@@ -18,7 +18,7 @@ pub(super) fn histograms(
     first: &prometheus::Histogram,
     period: &Period<'_>,
 ) -> metric::Data {
-    let is_native = NativeBuckets::of(first).is_some();
+    let is_native = BucketCounts::of(first).is_some();
     match period.histograms {
         HistogramAggregation::Exponential if is_native => {
             metric::Data::ExponentialHistogram(ExponentialHistogram {
@@ -48,7 +48,7 @@ fn exponential(
     period: &Period<'_>,
 ) -> Option<ExponentialHistogramDataPoint> {
     let histogram = metric.histogram.as_ref()?;
-    let now = NativeBuckets::of(histogram)?;
+    let now = BucketCounts::of(histogram)?;
     let before = period.since.before(&family.name, metric);
     let added = before.native.and_then(|native| now.since(&native));
     let (added, sum) = match added {

@@ -15,12 +15,12 @@ fn observed(values: &[f64]) -> Histogram {
     histogram
 }
 
-fn read(histogram: &Histogram) -> NativeBuckets {
+fn read(histogram: &Histogram) -> BucketCounts {
     let mut registry = Registry::default();
     registry.register("h", "H", histogram.clone());
     let families = encode(&registry).expect("the data model");
     let histogram = families[0].metric[0].histogram.as_ref();
-    NativeBuckets::of(histogram.expect("a histogram")).expect("native buckets")
+    BucketCounts::of(histogram.expect("a histogram")).expect("native buckets")
 }
 
 /// How many of these values are in each bucket of the point, by its bounds.
@@ -115,7 +115,7 @@ fn a_histogram_that_has_begun_anew_is_noticed() {
     for anew in [&[][..], &[0.0], &[1.5], &[1.5, 3.0], &[1.5, 1.5, 7.0]] {
         assert_eq!(read(&observed(anew)).since(&before), None, "{anew:?}");
     }
-    let coarser = NativeBuckets {
+    let coarser = BucketCounts {
         schema: 3,
         ..before.clone()
     };
@@ -136,5 +136,5 @@ fn buckets_that_are_far_apart_are_pushed_at_a_lower_resolution() {
 
 #[test]
 fn classic_buckets_alone_are_no_native_ones() {
-    assert_eq!(NativeBuckets::of(&prometheus::Histogram::default()), None);
+    assert_eq!(BucketCounts::of(&prometheus::Histogram::default()), None);
 }
