@@ -33,7 +33,7 @@ fn ran(trace: Option<TraceContext>) -> Fact {
 }
 
 fn shown(metrics: &Metrics) -> Vec<(String, String, Exemplar)> {
-    let exposition = exposition(&metrics, Format::OpenMetrics);
+    let exposition = exposition(metrics, Format::OpenMetrics);
     let found = exemplars(&exposition).into_iter();
     found
         .map(|((name, labels), exemplar)| (name, labels["le"].clone(), exemplar))
@@ -294,7 +294,7 @@ fn shaken(setup: &ConnectionSetup) -> [Fact; 2] {
 }
 
 fn of_handshakes(metrics: &Metrics) -> Vec<(String, Exemplar)> {
-    let exposition = exposition(&metrics, Format::OpenMetrics);
+    let exposition = exposition(metrics, Format::OpenMetrics);
     let found = exemplars(&exposition)
         .into_iter()
         .filter(|((name, _), _)| name.starts_with(HANDSHAKES));

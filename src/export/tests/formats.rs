@@ -1,6 +1,5 @@
 //! Both formats say the same, and their readers accept them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,7 +12,7 @@ use prometheus_client::registry::Registry;
 use proptest::prelude::*;
 
 use super::kit::{
-    by_sample, decoded, every_fact, exemplars, exposition, metrics, promtool, samples,
+    Key, by_sample, decoded, every_fact, exemplars, exposition, metrics, promtool, samples,
 };
 use crate::export::formats::{Format, negotiate};
 use crate::export::series::declare;
@@ -224,6 +223,32 @@ fn protobuf_carries_the_same_samples_as_text() {
 }
 
 #[test]
+fn native_buckets_hold_as_many_values_as_the_classic_ones() {
+    let metrics = metrics();
+    every_fact().iter().for_each(|fact| metrics.receive(fact));
+    let families = decoded(&metrics);
+    let series = families.iter().flat_map(|family| &family.metric);
+    let histograms: Vec<_> = series
+        .filter_map(|metric| metric.histogram.as_ref())
+        .collect();
+    assert!(histograms.len() > 10);
+    for histogram in histograms {
+        let (mut count, mut all) = (0, histogram.zero_count);
+        for delta in &histogram.positive_delta {
+            count += delta;
+            all += u64::try_from(count).expect("no bucket holds less than nothing");
+        }
+        let classic = histogram.bucket.last().expect("a bucket");
+        assert_eq!(
+            (all, all),
+            (histogram.sample_count, classic.cumulative_count)
+        );
+        let buckets: u32 = histogram.positive_span.iter().map(|span| span.length).sum();
+        assert_eq!(buckets as usize, histogram.positive_delta.len());
+    }
+}
+
+#[test]
 fn every_counter_and_histogram_says_since_when_it_counts_where_that_is_asked_for() {
     let config = Config {
         created_timestamps: true,
@@ -233,7 +258,7 @@ fn every_counter_and_histogram_says_since_when_it_counts_where_that_is_asked_for
     for metrics in [&asked, &not_asked] {
         every_fact().iter().for_each(|fact| metrics.receive(fact));
     }
-    let created = |metrics: &Metrics| -> Vec<((String, BTreeMap<String, String>), f64)> {
+    let created = |metrics: &Metrics| -> Vec<(Key, f64)> {
         samples(&exposition(metrics, Format::OpenMetrics))
             .into_iter()
             .filter_map(|((name, labels), at)| {

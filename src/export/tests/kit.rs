@@ -443,7 +443,7 @@ fn unquote(text: &str) -> (String, &str) {
 
 /// The sample's value; `labels` are those that matter, written `name=value`.
 pub(crate) fn value(metrics: &Metrics, name: &str, labels: &[&str]) -> Option<f64> {
-    let exposition = exposition(&metrics, Format::Text);
+    let exposition = exposition(metrics, Format::Text);
     let wanted = |found: &BTreeMap<String, String>| {
         labels.iter().all(|label| {
             let (name, value) = label.split_once('=').expect("name=value");

@@ -22,8 +22,8 @@ fn the_page_lists_every_metric() {
 
 /// The reference table: a row for each family that is exported, in the order of their names.
 fn table(metrics: &Metrics) -> String {
-    let text = exposition(&metrics, Format::Text);
-    let openmetrics = exposition(&metrics, Format::OpenMetrics);
+    let text = exposition(metrics, Format::Text);
+    let openmetrics = exposition(metrics, Format::OpenMetrics);
     let units: BTreeMap<&str, &str> = metadata(&openmetrics, "# UNIT ").collect();
     let helps: BTreeMap<&str, &str> = metadata(&text, "# HELP ").collect();
     let types: BTreeMap<&str, &str> = metadata(&text, "# TYPE ").collect();

@@ -63,7 +63,7 @@ fn metrics() -> Metrics {
 
 /// The series with a modality, and their values.
 fn by_modality(metrics: &Metrics) -> Vec<String> {
-    let exposition = exposition(&metrics, Format::Text);
+    let exposition = exposition(metrics, Format::Text);
     let lines = exposition.lines();
     let mut lines: Vec<_> = lines
         .filter(|line| line.contains("gen_ai_token_modality="))
