@@ -7,7 +7,7 @@
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/> and
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use percent_encoding::percent_decode_str;
 
@@ -49,8 +49,16 @@ pub(super) fn from_variables(
             if let Some(text) =
                 given(variables, &name).filter(|_| !is_given(&format!("otlp.{leaf}")))
             {
-                read.take(&name, &format!("otlp.{prefix}{leaf}"), text, *reads);
+                let key = format!("otlp.{prefix}{leaf}");
+                let complete = with_scheme(variables, signal, text).filter(|_| *leaf == "endpoint");
+                read.take(&name, &key, complete.as_ref().unwrap_or(text), *reads);
             }
+        }
+    }
+    for (signal, prefix) in SIGNALS {
+        let name = format!("OTEL_EXPORTER_OTLP_{signal}{INSECURE}");
+        if let Some(text) = given(variables, &name) {
+            read.take(&name, &format!("otlp.{prefix}endpoint"), text, switch);
         }
     }
     for (name, key, reads) in OTHERS {
@@ -61,13 +69,36 @@ pub(super) fn from_variables(
     read
 }
 
+/// An endpoint of gRPC with the scheme that it lacks: TLS unless a variable says otherwise. `None`
+/// where it has one, and for HTTP, whose endpoints need one.
+fn with_scheme(
+    variables: &[(OsString, OsString)],
+    signal: &str,
+    endpoint: &OsStr,
+) -> Option<OsString> {
+    let authority = endpoint.to_str().filter(|text| !text.contains("://"))?;
+    let of_signal = |option: &str| {
+        let name = |signal: &str| format!("OTEL_EXPORTER_OTLP_{signal}{option}");
+        given(variables, &name(signal)).or_else(|| given(variables, &name("")))
+    };
+    let is_grpc = of_signal("PROTOCOL").map_or(authority.ends_with(":4317"), |protocol| {
+        protocol.eq_ignore_ascii_case("grpc")
+    });
+    let is_insecure = of_signal(INSECURE).is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let scheme = if is_insecure { "http" } else { "https" };
+    is_grpc.then(|| format!("{scheme}://{authority}").into())
+}
+
 /// The name of every variable that is read.
 #[cfg(test)]
 pub(super) fn names() -> impl Iterator<Item = String> {
     let of_signals = OF_SIGNALS
         .iter()
         .flat_map(|option| SIGNALS.map(|(signal, _)| option.name(signal)));
-    of_signals.chain(OTHERS.iter().map(|(name, _, _)| (*name).to_owned()))
+    let insecure = SIGNALS.map(|(signal, _)| format!("OTEL_EXPORTER_OTLP_{signal}{INSECURE}"));
+    of_signals
+        .chain(insecure)
+        .chain(OTHERS.iter().map(|(name, _, _)| (*name).to_owned()))
 }
 
 /// Whether what is wrong with a value is a warning: see above.
@@ -81,7 +112,7 @@ pub(super) fn is_of_opentelemetry(source: &Source) -> bool {
 }
 
 impl Read {
-    fn take(&mut self, name: &str, key: &str, text: &std::ffi::OsStr, reads: Reads) {
+    fn take(&mut self, name: &str, key: &str, text: &OsStr, reads: Reads) {
         let Some(key) = keys().find(|known| known.name == key) else {
             return;
         };
@@ -101,7 +132,8 @@ impl Read {
             None => Some("the value is not UTF-8: write it in UTF-8"),
         };
         let Some(message) = message else { return };
-        let told = if is_passed_over(key, &source) {
+        let is_passed_over = is_passed_over(key, &source) || name.ends_with(INSECURE);
+        let told = if is_passed_over {
             &mut self.warnings
         } else {
             &mut self.mistakes
@@ -227,6 +259,11 @@ const OTHERS: &[(&str, &str, Reads)] = &[
         word,
     ),
     (
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        "otlp.metrics_histograms",
+        word,
+    ),
+    (
         "OTEL_METRIC_EXPORT_INTERVAL",
         "otlp.metrics_interval",
         milliseconds,
@@ -234,6 +271,9 @@ const OTHERS: &[(&str, &str, Reads)] = &[
     (DISABLED, "otlp.enabled", disabled),
     (DISABLED, "otlp.metrics", disabled),
 ];
+
+/// Whether an endpoint of gRPC that names no scheme is spoken to without TLS.
+const INSECURE: &str = "INSECURE";
 
 /// Turns everything off that is not turned on by a key of our own.
 const DISABLED: &str = "OTEL_SDK_DISABLED";
@@ -277,6 +317,17 @@ fn decoded(_: &Key, text: &str) -> Result<Words, &'static str> {
         });
     }
     Ok(Value::Map(parts).into())
+}
+
+/// Sets nothing by itself; whatever is not `true` is false, and TLS is spoken.
+fn switch(_: &Key, text: &str) -> Result<Words, &'static str> {
+    let is_known = ["true", "false"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word));
+    Ok(Words {
+        value: None,
+        unknown: (!is_known).then_some("it is neither true nor false"),
+    })
 }
 
 /// Whatever is not `true` is false to the specification, and leaves everything as it is.

@@ -611,6 +611,10 @@ fn the_variables_of_opentelemetry_are_settings() {
             "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
             "LowMemory",
         ),
+        (
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "Explicit_Bucket_Histogram",
+        ),
         ("OTEL_METRIC_EXPORT_INTERVAL", "15000"),
         ("OTEL_SDK_DISABLED", "no"),
     ]);
@@ -656,6 +660,7 @@ fn the_variables_of_opentelemetry_are_settings() {
                 ..otlp::Overrides::default()
             },
             temporality: otlp::Temporality::Delta,
+            histograms: otlp::HistogramAggregation::Explicit,
             interval: Duration::from_secs(15),
         },
         diagnostics: false,
@@ -719,6 +724,65 @@ fn the_endpoint_for_spans_alone_is_taken_as_it_stands() {
         expected("http://b:4318/own")
     );
     assert_eq!(endpoint(&[]), None);
+}
+
+#[test]
+fn an_endpoint_of_grpc_may_lack_its_scheme() {
+    let load = |pairs: &[(&str, &str)]| {
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| (format!("OTEL_EXPORTER_OTLP_{name}"), *value))
+            .collect();
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), *value))
+            .collect();
+        with_variables(&pairs)
+    };
+    let spans = |pairs: &[(&str, &str)]| {
+        let otlp = load(pairs).expect("valid").config.otlp;
+        otlp.spans().expect("an endpoint").endpoint.to_string()
+    };
+    let endpoint = ("ENDPOINT", "collector:4317");
+    assert_eq!(spans(&[endpoint]), "https://collector:4317/");
+    assert_eq!(
+        spans(&[endpoint, ("INSECURE", "True")]),
+        "http://collector:4317/"
+    );
+    assert_eq!(
+        spans(&[endpoint, ("INSECURE", "false")]),
+        "https://collector:4317/"
+    );
+    let traces = ("TRACES_ENDPOINT", "other:14317");
+    let grpc = ("PROTOCOL", "grpc");
+    assert_eq!(
+        spans(&[endpoint, traces, grpc, ("INSECURE", "true")]),
+        "http://other:14317/"
+    );
+    assert_eq!(
+        spans(&[
+            traces,
+            grpc,
+            ("INSECURE", "true"),
+            ("TRACES_INSECURE", "false")
+        ]),
+        "https://other:14317/",
+        "the variable of the signal replaces the one for both"
+    );
+    assert_eq!(
+        spans(&[("ENDPOINT", "http://collector:4317"), ("INSECURE", "false")]),
+        "http://collector:4317/",
+        "a scheme decides"
+    );
+    let loaded = load(&[endpoint, ("INSECURE", "yes")]).expect("valid");
+    assert!(loaded.config.otlp.endpoint.is_some_and(|to| to.is_tls()));
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
+    for http in [
+        &[("ENDPOINT", "collector:4318")][..],
+        &[endpoint, ("PROTOCOL", "http/protobuf")],
+    ] {
+        assert!(load(http).is_err(), "HTTP needs a scheme: {http:?}");
+    }
 }
 
 #[test]

@@ -1,30 +1,31 @@
 //! Exports Gravimeter's own work as spans, for finding out where a connection's time goes. Off
 //! unless it is configured.
 //!
-//! Spans of `tracing` enter by a layer beside the log; [`Span`]s leave by the queue of the spans of
-//! calls, are lost and counted like those, and never waited for. Only spans of one target are
+//! Spans of `tracing` enter by a layer beside the log; they leave by the queue of the spans of calls,
+//! are lost and counted like those, and never waited for. Only spans of one target are
 //! looked at, which no library has and nothing on the way to the collector: exporting makes no
 //! spans. Of their fields only known names are taken, of their events none.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{SpanKind, Status, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanLimits, SpanProcessor};
+use opentelemetry_sdk::trace::{
+    Sampler, SdkTracerProvider, SpanData, SpanEvents, SpanLimits, SpanLinks, SpanProcessor,
+};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::otlp::Config;
-use super::spans::{Attribute, Kind, Parent, Scope, Span, Value};
+use super::otlp::{Config, diagnostics_scope};
 use super::traces::{Queue, Traces};
 use crate::record::diagnostics::{ERROR_TYPE, FIELDS, TARGET};
-use crate::record::{HandshakeFailure, Label, RefuseReason, SpanId, TraceId};
+use crate::record::{HandshakeFailure, Label, RefuseReason};
 
 /// The way of diagnostic spans to the exporter. It begins where the log is started, long before
 /// there is an exporter.
@@ -61,7 +62,7 @@ impl Diagnostics {
             .with_span_processor(self.outlet.clone())
             .build();
         tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer(TARGET))
+            .with_tracer(provider.tracer_with_scope(diagnostics_scope()))
             .with_context_activation(false)
             .with_level(false)
             .with_location(false)
@@ -91,7 +92,7 @@ impl SpanProcessor for Outlet {
 
     fn on_end(&self, data: SpanData) {
         if let Some(queue) = self.0.get() {
-            queue.offer(span(data));
+            queue.offer([cleaned(data)]);
         }
     }
 
@@ -104,48 +105,27 @@ impl SpanProcessor for Outlet {
     }
 }
 
-/// `None` for a span without ids, which the SDK does not make.
-fn span(data: SpanData) -> Option<Span> {
-    let trace = TraceId::new(u128::from_be_bytes(data.span_context.trace_id().to_bytes()))?;
-    let id = SpanId::new(u64::from_be_bytes(data.span_context.span_id().to_bytes()))?;
-    let parent = SpanId::new(u64::from_be_bytes(data.parent_span_id.to_bytes()));
-    let attributes: Vec<_> = data.attributes.iter().filter_map(attribute).collect();
+/// A span with nothing but what is known to be harmless.
+fn cleaned(data: SpanData) -> SpanData {
     let error = data
         .attributes
         .iter()
         .find(|it| it.key.as_str() == ERROR_TYPE)
         .map(|it| failure(&it.value.as_str()));
-    Some(Span {
-        scope: Scope::Diagnostics,
-        trace,
-        id,
-        parent: parent.map(|id| Parent {
-            id,
-            is_remote: data.parent_span_is_remote,
-        }),
-        name: data.name.into_owned(),
-        kind: Kind::Internal,
-        start: data.start_time,
-        end: data.end_time,
-        attributes,
-        events: Vec::new(),
-        error,
-    })
+    SpanData {
+        span_kind: SpanKind::Internal,
+        attributes: data.attributes.into_iter().filter(is_known).collect(),
+        dropped_attributes_count: 0,
+        events: SpanEvents::default(),
+        links: SpanLinks::default(),
+        status: error.map_or(Status::Unset, Status::error),
+        ..data
+    }
 }
 
-fn attribute(given: &KeyValue) -> Option<Attribute> {
-    let name = FIELDS
-        .into_iter()
-        .chain(TIMES)
-        .find(|name| *name == given.key.as_str())?;
-    let value = match &given.value {
-        opentelemetry::Value::Bool(is) => Value::Bool(*is),
-        opentelemetry::Value::I64(count) => Value::Int(*count),
-        opentelemetry::Value::String(text) => Value::Text(text.to_string()),
-        // No field is anything else.
-        _ => return None,
-    };
-    Some((name, value))
+fn is_known(attribute: &KeyValue) -> bool {
+    let mut names = FIELDS.into_iter().chain(TIMES);
+    names.any(|name| name == attribute.key.as_str())
 }
 
 /// The name of a failure, from a closed set; the convention's fallback for any other.

@@ -7,12 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use opentelemetry_sdk::trace::SpanData;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::LateSpans;
 use super::otlp::{Config, Counts, Exporter, Loss, Resource};
-use super::spans::{Span, of_call, of_run, of_subagent};
+use super::spans::{of_call, of_run, of_subagent};
 use crate::record::{Call, Correlated, Correlation, Fact, Sink, TraceContext};
 
 /// Receives facts, and offers spans to the exporter.
@@ -120,13 +121,13 @@ impl Sink for Traces {
 /// The way into the exporter's queue.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
-    sender: mpsc::Sender<Span>,
+    sender: mpsc::Sender<SpanData>,
     counts: Counts,
 }
 
 impl Queue {
     /// Never waits.
-    pub(super) fn offer(&self, spans: impl IntoIterator<Item = Span>) {
+    pub(super) fn offer(&self, spans: impl IntoIterator<Item = SpanData>) {
         for span in spans {
             match self.sender.try_send(span) {
                 Ok(()) => {}

@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gravimeter::config::{self, Inputs, Places};
 use gravimeter::demo::agent::{AgentOptions, converse};
 use gravimeter::demo::provider::ProviderOptions;
 use gravimeter::export::Metrics;
 use gravimeter::export::formats::Format;
-use gravimeter::export::otlp::{Config, Endpoint, Protocol, Push, Pusher, Resource, Temporality};
+use gravimeter::export::otlp::{
+    Config, Endpoint, HistogramAggregation, Protocol, Push, Pusher, Resource, Temporality,
+};
 use gravimeter::record::{Fact, Sink as _};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric, number_data_point};
@@ -20,6 +22,8 @@ use tokio_util::task::TaskTracker;
 use crate::kit::binary::until;
 use crate::kit::collector::{Collector, Reply};
 use crate::kit::soon;
+use crate::skip;
+use crate::traces::decoder::{METRICS, decoded};
 use crate::traces::real::Rotel;
 use crate::traces::{PROTOCOLS, facts, no_roots};
 use crate::whole::{Whole, series, sum};
@@ -96,6 +100,9 @@ fn total(push: &[Metric], name: &str) -> u64 {
         metric::Data::Histogram(histogram) => {
             histogram.data_points.iter().map(|point| point.count).sum()
         }
+        metric::Data::ExponentialHistogram(histogram) => {
+            histogram.data_points.iter().map(|point| point.count).sum()
+        }
         other => panic!("{name}: {other:?}"),
     }
 }
@@ -114,9 +121,15 @@ async fn deltas_add_up_whatever_the_collector_does() {
         Reply::Status(500),
         Reply::Take,
     ];
-    for protocol in PROTOCOLS {
+    for (protocol, histograms) in [
+        (Protocol::Grpc, HistogramAggregation::Exponential),
+        (Protocol::HttpProtobuf, HistogramAggregation::Exponential),
+        (Protocol::HttpProtobuf, HistogramAggregation::Explicit),
+    ] {
         let collector = Collector::start(&script).await;
-        let pushed = Pushed::start(&pushing(&collector, protocol, Temporality::Delta));
+        let mut config = pushing(&collector, protocol, Temporality::Delta);
+        config.metrics.histograms = histograms;
+        let pushed = Pushed::start(&config);
         for number in 1..=100 {
             pushed.call(number);
             let before = collector.requests().len();
@@ -179,6 +192,7 @@ fn points(metric: &Metric) -> u64 {
         metric::Data::Gauge(gauge) => gauge.data_points.len(),
         metric::Data::Sum(sum) => sum.data_points.len(),
         metric::Data::Histogram(histogram) => histogram.data_points.len(),
+        metric::Data::ExponentialHistogram(histogram) => histogram.data_points.len(),
         other => panic!("{other:?}"),
     };
     points as u64
@@ -187,7 +201,17 @@ fn points(metric: &Metric) -> u64 {
 /// A collector of other people's making reads the points as they were meant.
 #[tokio::test]
 async fn a_real_collector_takes_pushed_metrics() {
-    for protocol in PROTOCOLS {
+    let forms = [
+        (
+            HistogramAggregation::Exponential,
+            "DataType: ExponentialHistogram",
+        ),
+        (HistogramAggregation::Explicit, "DataType: Histogram"),
+    ];
+    let cases = PROTOCOLS
+        .into_iter()
+        .flat_map(|protocol| forms.map(|form| (protocol, form)));
+    for (protocol, (histograms, kind)) in cases {
         let Some(rotel) = Rotel::printing("metrics").await else {
             return;
         };
@@ -200,6 +224,7 @@ async fn a_real_collector_takes_pushed_metrics() {
         // One push, at the end.
         config.metrics = Push {
             enabled: true,
+            histograms,
             interval: Duration::from_secs(600),
             ..config.metrics
         };
@@ -232,9 +257,74 @@ async fn a_real_collector_takes_pushed_metrics() {
             assert!(calls.contains(part), "{protocol:?} {part}: {calls}");
         }
         let duration = described(DURATION);
-        for part in ["Unit: s", "DataType: Histogram", "Count: 7", "Sum: 10.5"] {
+        for part in ["Unit: s", kind, "Count: 7", "Sum: 10.5"] {
             assert!(duration.contains(part), "{protocol:?} {part}: {duration}");
         }
+    }
+}
+
+/// An exponential histogram as OpenTelemetry's own classes read it.
+#[derive(serde::Deserialize)]
+struct Decoded {
+    count: u64,
+    sum: f64,
+    /// Lower bound, upper bound and count.
+    buckets: Vec<(f64, f64, u64)>,
+    /// Trace, span and value.
+    exemplars: Vec<(String, String, f64)>,
+}
+
+#[tokio::test]
+async fn another_decoder_sees_the_buckets_and_exemplars_that_were_meant() {
+    let Some(classes) = skip::tool("opentelemetry-proto", "otlp", Some("OTLP_CLASSES")) else {
+        return;
+    };
+    for protocol in PROTOCOLS {
+        let collector = Collector::start(&[Reply::Take]).await;
+        let mut config = pushing(&collector, protocol, Temporality::Cumulative);
+        // One push, at the end.
+        config.metrics.interval = Duration::from_secs(600);
+        let pushed = Pushed::start(&config);
+        let durations = [250, 1500, 1501, 40_000].map(Duration::from_millis);
+        for (number, duration) in (1..).zip(durations) {
+            let mut call = facts::call(number, Some(facts::place(0x10 + number, None)));
+            call.timing.duration = duration;
+            // An exemplar from before the program is not sent.
+            call.timing.started_at = SystemTime::now();
+            pushed.metrics.receive(&Fact::Call(Box::new(call)));
+        }
+        pushed.end().await;
+        let read: Vec<BTreeMap<String, Vec<Decoded>>> =
+            decoded(METRICS, &classes, &collector.messages()).expect("what it can read");
+        let [histogram] = &read[0][DURATION][..] else {
+            panic!("one series")
+        };
+        assert_eq!(
+            (histogram.count, histogram.sum),
+            (4, 43.251),
+            "{protocol:?}"
+        );
+        let counts = durations.map(|duration| {
+            let value = duration.as_secs_f64();
+            let mut around = histogram.buckets.iter();
+            let bucket = around.find(|(lower, upper, _)| *lower < value && value <= *upper);
+            let (lower, upper, count) = bucket.expect("a bucket");
+            assert!(upper / lower < 1.01, "{protocol:?} {lower}..{upper}");
+            *count
+        });
+        assert_eq!(counts, [1, 2, 2, 1], "{protocol:?}");
+        let named: Vec<_> = histogram
+            .exemplars
+            .iter()
+            .map(|(trace, span, value)| {
+                assert_eq!((trace.len(), span.len()), (32, 16));
+                (span[14..].to_owned(), *value)
+            })
+            .collect();
+        assert!(
+            named.contains(&("11".to_owned(), 0.25)) && named.contains(&("14".to_owned(), 40.0)),
+            "{protocol:?} {named:?}"
+        );
     }
 }
 

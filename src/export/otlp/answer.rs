@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
@@ -80,6 +80,15 @@ impl Answer {
         }
     }
 
+    /// No answer came in time.
+    pub(super) fn too_late() -> Self {
+        Self::Again {
+            loss: Loss::Timeout,
+            after: None,
+            cause: Cause::Timeout,
+        }
+    }
+
     /// The response is unreadable; whether the message was accepted is unknown, and to send it
     /// again might duplicate it.
     pub(super) fn unreadable() -> Self {
@@ -114,14 +123,7 @@ impl Answer {
                 .is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
         };
         let partial = if is("application/x-protobuf") {
-            match signal {
-                Signal::Metrics => ExportMetricsServiceResponse::decode(body)
-                    .ok()
-                    .map(Rejected::from),
-                Signal::Traces => ExportTraceServiceResponse::decode(body)
-                    .ok()
-                    .map(Rejected::from),
-            }
+            Rejected::decode(signal, body)
         } else if is("application/json") {
             serde_json::from_slice::<JsonAnswer>(&body)
                 .ok()
@@ -129,6 +131,20 @@ impl Answer {
         } else {
             None
         };
+        partial.map_or_else(Self::unreadable, |Rejected(rejected)| Self::Taken {
+            rejected,
+        })
+    }
+
+    /// By the trailers and the body of a successful HTTP response to a call of gRPC.
+    pub(super) fn of_grpc(signal: Signal, trailers: &HeaderMap, body: Bytes) -> Self {
+        let Some(status) = Status::from_header_map(trailers) else {
+            return Self::unreadable();
+        };
+        if status.code() != Code::Ok {
+            return Self::of_status(&status);
+        }
+        let partial = only_message(body).and_then(|message| Rejected::decode(signal, message));
         partial.map_or_else(Self::unreadable, |Rejected(rejected)| Self::Taken {
             rejected,
         })
@@ -167,6 +183,20 @@ impl Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rejected(pub(super) u64);
 
+impl Rejected {
+    /// `None` for what is no response of the collector.
+    fn decode(signal: Signal, message: Bytes) -> Option<Self> {
+        match signal {
+            Signal::Metrics => ExportMetricsServiceResponse::decode(message)
+                .ok()
+                .map(Self::from),
+            Signal::Traces => ExportTraceServiceResponse::decode(message)
+                .ok()
+                .map(Self::from),
+        }
+    }
+}
+
 impl From<ExportMetricsServiceResponse> for Rejected {
     fn from(answer: ExportMetricsServiceResponse) -> Self {
         let rejected = answer
@@ -181,6 +211,13 @@ impl From<ExportTraceServiceResponse> for Rejected {
         let rejected = answer.partial_success.map(|partial| partial.rejected_spans);
         Self(rejected.unwrap_or(0).try_into().unwrap_or(0))
     }
+}
+
+/// The message of a body of gRPC that has one, uncompressed: no other was asked for.
+fn only_message(mut body: Bytes) -> Option<Bytes> {
+    let is_compressed = body.try_get_u8().ok()? != 0;
+    let length = usize::try_from(body.try_get_u32().ok()?).ok()?;
+    (!is_compressed && body.len() == length).then_some(body)
 }
 
 /// Seconds or a date, as HTTP has it (RFC 9110, 10.2.3).

@@ -63,6 +63,8 @@ pub struct Push {
     pub own: Overrides,
     /// The start of the sums.
     pub temporality: Temporality,
+    /// The buckets of histograms.
+    pub histograms: HistogramAggregation,
     /// From one push to the next.
     pub interval: Duration,
 }
@@ -98,6 +100,15 @@ pub enum Temporality {
     Delta,
 }
 
+/// The buckets of a pushed histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistogramAggregation {
+    /// The classic buckets, each with the boundary that a scrape as text shows.
+    Explicit,
+    /// The native buckets, which grow exponentially.
+    Exponential,
+}
+
 /// The collector of one signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
@@ -117,6 +128,12 @@ pub struct Destination {
     pub client_certificate: Option<PathBuf>,
     /// Its key.
     pub client_key: Option<PathBuf>,
+}
+
+impl Destination {
+    pub(super) fn is_grpc(&self) -> bool {
+        self.protocol.is_grpc(&self.endpoint)
+    }
 }
 
 impl Default for Config {
@@ -144,6 +161,7 @@ impl Default for Config {
                 enabled: false,
                 own: Overrides::default(),
                 temporality: Temporality::Cumulative,
+                histograms: HistogramAggregation::Exponential,
                 interval: Duration::from_secs(60),
             },
             diagnostics: false,

@@ -1,32 +1,25 @@
-//! Delivers messages to one collector: each is sent, retried as the protocol says, and accepted or
-//! lost.
+//! Delivers the data of one signal to one collector: each request is sent, retried as the protocol
+//! says, and accepted or lost.
 //!
 //! Outages and their ends are logged once, without text of the collector's own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use rand::Rng as _;
 use rustls::ClientConfig;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::answer::{Answer, Cause};
-use super::grpc::Grpc;
-use super::http::{Connections, Http};
-use super::{Config, Destination, Endpoint, Loss, Signal};
+use super::carrier::Carrier;
+use super::connections::{ConnectionTasks, client};
+use super::senders::Sender;
+use super::{Config, Destination, Loss, Resource};
 
-/// A message to a collector.
-#[derive(Debug, Clone)]
-pub(super) enum Message {
-    Metrics(ExportMetricsServiceRequest),
-    Traces(ExportTraceServiceRequest),
-}
-
-/// The result of delivering a message.
+/// The result of delivering a batch of spans, or all metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DeliveryResult {
     /// It was lost completely.
@@ -36,55 +29,45 @@ pub(super) enum DeliveryResult {
 }
 
 /// The delivery of one signal to one collector.
-pub(super) struct Delivery {
-    signal: Signal,
-    endpoint: Endpoint,
-    wire: Transport,
-    timeout: Duration,
+pub(super) struct Delivery<S> {
+    destination: Destination,
+    resource: Resource,
+    tls: ClientConfig,
+    tasks: TaskTracker,
+    connection: Connection<S>,
     give_up_after: Duration,
     pace: RetryPacer,
-    /// Whether the collector has rejected part of a message before; logged once, counted always.
+    /// Whether the collector has rejected part of a request before; logged once, counted always.
     is_partly_rejected: bool,
 }
 
-impl Delivery {
+impl<S: Sender> Delivery<S> {
     /// The connections' tasks go to `tasks`.
     pub(super) fn new(
-        signal: Signal,
         config: &Config,
         destination: &Destination,
+        resource: &Resource,
         tls: ClientConfig,
         tasks: TaskTracker,
     ) -> Self {
-        let connections = Connections::new(tasks, tls);
         Self {
-            signal,
-            endpoint: destination.endpoint.clone(),
-            wire: Transport::new(signal, destination, connections),
-            timeout: destination.timeout,
+            connection: Connection::new(destination, resource, &tls, &tasks),
+            destination: destination.clone(),
+            resource: resource.clone(),
+            tls,
+            tasks,
             give_up_after: config.give_up_after,
             pace: RetryPacer::default(),
             is_partly_rejected: false,
         }
     }
 
-    /// Sends the message until it is accepted or lost.
-    pub(super) async fn deliver(&mut self, message: Message) -> DeliveryResult {
+    /// Sends the data, and repeats it until it is accepted or lost.
+    pub(super) async fn deliver(&mut self, data: &S::Data) -> DeliveryResult {
         let give_up = Instant::now() + self.give_up_after;
-        let load = self.wire.pack(message);
         loop {
             sleep_until(self.pace.next).await;
-            let Ok(answer) = timeout(self.timeout, self.wire.send(&load)).await else {
-                // The other end may be gone without notice; on the same connection every request
-                // would wait for it.
-                self.wire.reconnect();
-                if self.is_given_up(None, give_up) {
-                    return self.lost(Loss::Timeout, &Cause::Timeout);
-                }
-                self.delayed(&Cause::Timeout);
-                continue;
-            };
-            match answer {
+            match self.send(data).await {
                 Answer::Taken { rejected } => return self.taken(rejected),
                 Answer::Lost(loss, cause) => return self.lost(loss, &cause),
                 Answer::Again { loss, after, cause } => {
@@ -97,7 +80,24 @@ impl Delivery {
         }
     }
 
-    /// Delays the next request; returns whether that is too late for this message.
+    /// Sends a request and waits for its answer.
+    async fn send(&mut self, data: &S::Data) -> Answer {
+        let sent = timeout(self.destination.timeout, self.connection.send(data)).await;
+        if let Ok(Some(answer)) = sent {
+            return answer;
+        }
+        // The other end may be gone without notice; on the same connection every request would wait
+        // for it. An answer that comes late is noted where nobody looks.
+        self.connection =
+            Connection::new(&self.destination, &self.resource, &self.tls, &self.tasks);
+        if sent.is_err() {
+            Answer::too_late()
+        } else {
+            Answer::unreachable()
+        }
+    }
+
+    /// Delays the next request; returns whether that is too late for this one.
     fn is_given_up(&mut self, retry_after: Option<Duration>, give_up: Instant) -> bool {
         self.pace.pause(retry_after);
         self.pace.next >= give_up
@@ -105,10 +105,10 @@ impl Delivery {
 
     fn taken(&mut self, rejected: u64) -> DeliveryResult {
         if rejected > 0 && !std::mem::replace(&mut self.is_partly_rejected, true) {
-            warn!(endpoint = %self.endpoint, rejected, "the collector does not want some {}", self.signal);
+            warn!(endpoint = %self.destination.endpoint, rejected, "the collector does not want some {}", S::SIGNAL);
         }
         if self.pace.succeed() {
-            info!(endpoint = %self.endpoint, "the collector takes {} again", self.signal);
+            info!(endpoint = %self.destination.endpoint, "the collector takes {} again", S::SIGNAL);
         }
         DeliveryResult::Taken { rejected }
     }
@@ -117,61 +117,55 @@ impl Delivery {
     /// collector has.
     fn delayed(&mut self, cause: &Cause) {
         if self.pace.is_first_failure() {
-            warn!(endpoint = %self.endpoint, %cause, "{} cannot be sent yet; trying again", self.signal);
+            warn!(endpoint = %self.destination.endpoint, %cause, "{} cannot be sent yet; trying again", S::SIGNAL);
         }
     }
 
     fn lost(&mut self, loss: Loss, cause: &Cause) -> DeliveryResult {
         if self.pace.fail() {
-            warn!(endpoint = %self.endpoint, %cause, "{} are lost; the traffic is not affected", self.signal);
+            warn!(endpoint = %self.destination.endpoint, %cause, "{} are lost; the traffic is not affected", S::SIGNAL);
         }
         DeliveryResult::Lost(loss)
     }
 }
 
-/// The protocol that was chosen.
-enum Transport {
-    Grpc(Box<Grpc>),
-    Http(Box<Http>),
+/// A sender and the connection behind it, which are replaced where the other end has fallen silent.
+struct Connection<S> {
+    /// `None` if the library refused the settings, which was logged.
+    sender: Option<S>,
+    carrier: Arc<Carrier>,
+    /// Ends the connection's tasks.
+    _end: DropGuard,
 }
 
-/// A request that may be sent more than once.
-enum Payload {
-    Grpc(Message),
-    Http(Bytes),
-}
-
-impl Transport {
-    fn new(signal: Signal, destination: &Destination, connections: Connections) -> Self {
-        if destination.protocol.is_grpc(&destination.endpoint) {
-            Self::Grpc(Box::new(Grpc::new(destination, connections)))
-        } else {
-            Self::Http(Box::new(Http::new(signal, destination, connections)))
+impl<S: Sender> Connection<S> {
+    fn new(
+        destination: &Destination,
+        resource: &Resource,
+        tls: &ClientConfig,
+        tracker: &TaskTracker,
+    ) -> Self {
+        let tasks = ConnectionTasks {
+            tracker: tracker.clone(),
+            end: CancellationToken::new(),
+        };
+        let end = tasks.end.clone().drop_guard();
+        let client = client(tls.clone(), destination.is_grpc(), tasks.clone());
+        let carrier = Arc::new(Carrier::new(S::SIGNAL, destination, client));
+        let sender = S::over(Arc::clone(&carrier), destination, resource, tasks);
+        Self {
+            sender: sender
+                .inspect_err(|error| warn!(%error, "{} cannot be exported", S::SIGNAL))
+                .ok(),
+            carrier,
+            _end: end,
         }
     }
 
-    /// Closes the connection; the next request opens another one.
-    fn reconnect(&mut self) {
-        match self {
-            Self::Grpc(grpc) => grpc.reconnect(),
-            Self::Http(http) => http.reconnect(),
-        }
-    }
-
-    fn pack(&self, message: Message) -> Payload {
-        match self {
-            Self::Grpc(_) => Payload::Grpc(message),
-            Self::Http(http) => Payload::Http(http.pack(&message)),
-        }
-    }
-
-    async fn send(&self, load: &Payload) -> Answer {
-        match (self, load) {
-            (Self::Grpc(grpc), Payload::Grpc(message)) => grpc.send(message.clone()).await,
-            (Self::Http(http), Payload::Http(body)) => http.send(body.clone()).await,
-            // A transport only sends its own payloads.
-            _ => Answer::unreadable(),
-        }
+    /// `None` if the request did not get as far as the carrier.
+    async fn send(&self, data: &S::Data) -> Option<Answer> {
+        self.sender.as_ref()?.send(data).await;
+        self.carrier.take_answer()
     }
 }
 

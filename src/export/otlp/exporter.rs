@@ -1,9 +1,11 @@
-//! The task that exports spans: collects batches from the queue, sends them as messages, and counts
-//! every span as exported or lost.
+//! The task that exports spans: collects batches from the queue, has them delivered, and counts every
+//! span as exported or lost.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::trace::SpanData;
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -11,9 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::delivery::{Delivery, Message};
-use super::{Config, Counts, Destination, Loss, Resource, Signal, wire};
-use crate::export::spans::Span;
+use super::delivery::Delivery;
+use super::{Config, Counts, Destination, Loss, Resource};
 use crate::export::traces::PendingCalls;
 
 /// Exports spans to the collector.
@@ -21,11 +22,11 @@ pub struct Exporter {
     config: Config,
     destination: Destination,
     resource: Resource,
-    queue: mpsc::Receiver<Span>,
+    queue: mpsc::Receiver<SpanData>,
     held: Arc<PendingCalls>,
     counts: Counts,
     /// The batch that is being collected or sent.
-    batch: Vec<Span>,
+    batch: Vec<SpanData>,
 }
 
 impl Exporter {
@@ -33,7 +34,7 @@ impl Exporter {
         config: Config,
         destination: Destination,
         resource: Resource,
-        queue: mpsc::Receiver<Span>,
+        queue: mpsc::Receiver<SpanData>,
         held: Arc<PendingCalls>,
         counts: Counts,
     ) -> Self {
@@ -52,7 +53,7 @@ impl Exporter {
     /// tasks go to `tasks`.
     pub async fn run(mut self, tls: ClientConfig, tasks: TaskTracker, stopping: CancellationToken) {
         let mut delivery =
-            Delivery::new(Signal::Traces, &self.config, &self.destination, tls, tasks);
+            Delivery::new(&self.config, &self.destination, &self.resource, tls, tasks);
         let over = async {
             stopping.cancelled().await;
             sleep(FLUSH_LIMIT).await;
@@ -65,14 +66,13 @@ impl Exporter {
         self.count_rest();
     }
 
-    async fn work(&mut self, delivery: &mut Delivery, stopping: &CancellationToken) {
+    async fn work(&mut self, delivery: &mut Delivery<SpanExporter>, stopping: &CancellationToken) {
         loop {
             self.fill(stopping).await;
             if self.batch.is_empty() {
                 return;
             }
-            let message = Message::Traces(wire::request(&self.resource, &self.batch));
-            let result = delivery.deliver(message).await;
+            let result = delivery.deliver(&self.batch).await;
             self.counts.settle(result, self.batch.len());
             self.batch.clear();
         }

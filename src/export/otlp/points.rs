@@ -9,19 +9,25 @@
 //! `gravimeter_call_duration_seconds`). Those of the GenAI convention are the convention's. Source:
 //! <https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/>.
 
-use std::collections::HashMap;
-use std::time::SystemTime;
+mod exponential;
+mod histograms;
 
+use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use opentelemetry::{Key, Value};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
-    ResourceMetrics, ScopeMetrics, Sum, exemplar, metric, number_data_point,
+    AggregationTemporality, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    metric, number_data_point,
 };
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as prometheus;
 
-use super::wire::{nanos, scope, text};
-use super::{Resource, Temporality};
+use exponential::BucketCounts;
+use histograms::{counts, histograms};
+
+use super::{HistogramAggregation, Push, Resource, Temporality, scope};
 use crate::export::genai;
 
 /// Values of sums and histograms at one time.
@@ -40,6 +46,7 @@ struct Previous {
     sum: f64,
     /// For a histogram: the number of observations, up to each boundary and in all.
     counts: Vec<u64>,
+    native: Option<BucketCounts>,
 }
 
 impl Baseline {
@@ -79,24 +86,14 @@ fn previous(metric: &prometheus::Metric) -> Option<Previous> {
     if let Some(counter) = &metric.counter {
         return Some(Previous {
             sum: counter.value,
-            counts: Vec::new(),
+            ..Previous::default()
         });
     }
     metric.histogram.as_ref().map(|histogram| Previous {
         sum: histogram.sample_sum,
         counts: counts(histogram),
+        native: BucketCounts::of(histogram),
     })
-}
-
-fn counts(histogram: &prometheus::Histogram) -> Vec<u64> {
-    let finite = histogram
-        .bucket
-        .iter()
-        .filter(|bucket| bucket.upper_bound.is_finite());
-    finite
-        .map(|bucket| bucket.cumulative_count)
-        .chain([histogram.sample_count])
-        .collect()
 }
 
 /// The message with all values at `now`, and its number of points.
@@ -105,12 +102,13 @@ pub(super) fn message(
     families: &[prometheus::MetricFamily],
     since: &Baseline,
     now: SystemTime,
-    temporality: Temporality,
+    push: &Push,
 ) -> (ExportMetricsServiceRequest, usize) {
     let period = Period {
         since,
         now: now.max(since.at),
-        temporality,
+        temporality: push.temporality,
+        histograms: push.histograms,
     };
     let metrics: Vec<_> = families
         .iter()
@@ -118,11 +116,11 @@ pub(super) fn message(
         .collect();
     let points = families.iter().map(|family| family.metric.len()).sum();
     let scope_metrics = vec![ScopeMetrics {
-        scope: Some(scope()),
+        scope: Some((scope(), None).into()),
         metrics,
         schema_url: genai::SCHEMA_URL.to_owned(),
     }];
-    let resource = Some(resource.0.clone());
+    let resource = Some((&resource.0).into());
     let resource_metrics = vec![ResourceMetrics {
         resource,
         scope_metrics,
@@ -136,6 +134,7 @@ struct Period<'a> {
     since: &'a Baseline,
     now: SystemTime,
     temporality: Temporality,
+    histograms: HistogramAggregation,
 }
 
 impl Period<'_> {
@@ -161,15 +160,8 @@ fn metric(family: &prometheus::MetricFamily, period: &Period<'_>) -> Option<Metr
             aggregation_temporality: period.temporality(),
             is_monotonic: true,
         })
-    } else if first.histogram.is_some() {
-        metric::Data::Histogram(Histogram {
-            data_points: family
-                .metric
-                .iter()
-                .filter_map(|metric| histogram(family, metric, period))
-                .collect(),
-            aggregation_temporality: period.temporality(),
-        })
+    } else if let Some(histogram) = &first.histogram {
+        histograms(family, histogram, period)
     } else {
         metric::Data::Gauge(Gauge {
             data_points: family
@@ -266,76 +258,16 @@ fn sum(
     }
 }
 
-fn histogram(
-    family: &prometheus::MetricFamily,
-    metric: &prometheus::Metric,
-    period: &Period<'_>,
-) -> Option<HistogramDataPoint> {
-    let histogram = metric.histogram.as_ref()?;
-    let before = period.since.before(&family.name, metric);
-    let earlier = before.counts.iter().copied().chain(std::iter::repeat(0));
-    let added: Vec<_> = counts(histogram)
-        .iter()
-        .zip(earlier)
-        .map(|(now, before)| now.saturating_sub(before))
-        .collect();
-    let below = std::iter::once(0).chain(added.iter().copied());
-    let bucket_counts = added
-        .iter()
-        .zip(below)
-        .map(|(upto, below)| upto.saturating_sub(below))
-        .collect();
-    let bounds = histogram
-        .bucket
-        .iter()
-        .map(|bucket| bucket.upper_bound)
-        .filter(|bound| bound.is_finite());
-    let exemplars = histogram
-        .bucket
-        .iter()
-        .filter_map(|bucket| exemplar(bucket.exemplar.as_ref()?, period));
-    Some(HistogramDataPoint {
-        attributes: attributes(family, metric),
-        start_time_unix_nano: nanos(period.since.at),
-        time_unix_nano: nanos(period.now),
-        count: added.last().copied().unwrap_or(0),
-        sum: Some(histogram.sample_sum - before.sum),
-        bucket_counts,
-        explicit_bounds: bounds.collect(),
-        exemplars: exemplars.collect(),
-        ..HistogramDataPoint::default()
-    })
+fn text(name: &str, value: &str) -> KeyValue {
+    (&Key::from(name.to_owned()), &Value::from(value.to_owned())).into()
 }
 
-/// `None` for an older one: it was sent with an earlier message.
-fn exemplar(
-    given: &prometheus::Exemplar,
-    period: &Period<'_>,
-) -> Option<opentelemetry_proto::tonic::metrics::v1::Exemplar> {
-    let label = |name: &str| {
-        given
-            .label
-            .iter()
-            .find(|label| label.name == name)
-            .map(|label| label.value.as_str())
-    };
-    let at = given
-        .timestamp
-        .and_then(|at| SystemTime::try_from(at).ok())?;
-    (at >= period.since.at).then_some(())?;
-    Some(opentelemetry_proto::tonic::metrics::v1::Exemplar {
-        time_unix_nano: nanos(at),
-        trace_id: u128::from_str_radix(label("trace_id")?, 16)
-            .ok()?
-            .to_be_bytes()
-            .to_vec(),
-        span_id: u64::from_str_radix(label("span_id")?, 16)
-            .ok()?
-            .to_be_bytes()
-            .to_vec(),
-        value: Some(exemplar::Value::AsDouble(given.value)),
-        filtered_attributes: Vec::new(),
-    })
+/// 0, which stands for "unknown", before 1970 and after 2554.
+fn nanos(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_nanos()).ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::delivery::{Delivery, DeliveryResult, Message};
+use super::delivery::{Delivery, DeliveryResult};
 use super::exporter::FLUSH_LIMIT;
 use super::points::{self, Baseline};
-use super::{Config, Counts, Destination, Loss, Resource, Signal, Temporality};
+use super::senders::MetricSender;
+use super::{Config, Counts, Destination, Loss, Resource, Temporality};
 use crate::export::Metrics;
 
 /// Pushes the metrics to the collector.
@@ -53,7 +54,7 @@ impl Pusher {
     /// tasks go to `tasks`.
     pub async fn run(mut self, tls: ClientConfig, tasks: TaskTracker, stopping: CancellationToken) {
         let mut delivery =
-            Delivery::new(Signal::Metrics, &self.config, &self.destination, tls, tasks);
+            Delivery::new(&self.config, &self.destination, &self.resource, tls, tasks);
         let over = async {
             stopping.cancelled().await;
             sleep(FLUSH_LIMIT).await;
@@ -65,7 +66,7 @@ impl Pusher {
         self.counts.lost(Loss::Shutdown, self.under_way);
     }
 
-    async fn work(&mut self, delivery: &mut Delivery, stopping: &CancellationToken) {
+    async fn work(&mut self, delivery: &mut Delivery<MetricSender>, stopping: &CancellationToken) {
         let interval = self.config.metrics.interval;
         let mut turns = interval_at(Instant::now() + interval, interval);
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,16 +76,16 @@ impl Pusher {
         self.push(delivery).await;
     }
 
-    async fn push(&mut self, delivery: &mut Delivery) {
+    async fn push(&mut self, delivery: &mut Delivery<MetricSender>) {
         let (families, now) = (self.metrics.families(), SystemTime::now());
-        let temporality = self.config.metrics.temporality;
-        let (message, points) =
-            points::message(&self.resource, &families, &self.since, now, temporality);
+        let push = &self.config.metrics;
+        let is_delta = push.temporality == Temporality::Delta;
+        let (message, points) = points::message(&self.resource, &families, &self.since, now, push);
         self.under_way = points;
-        let result = delivery.deliver(Message::Metrics(message)).await;
+        let result = delivery.deliver(&message).await;
         self.under_way = 0;
         self.counts.settle(result, points);
-        if temporality == Temporality::Delta && may_be_taken(result) {
+        if is_delta && may_be_taken(result) {
             self.since = Baseline::new(now, &families);
         }
     }

@@ -1,5 +1,6 @@
 //! What answers mean, by the table of the specification; and what a request says.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -8,13 +9,15 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::trace::v1 as trace;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::answer::{Answer, Cause, Rejected};
-use super::{Config, Loss, Resource, Signal, wire};
-use crate::export::spans::{Parent, of_call};
+use super::{Config, Loss, Resource, Signal};
+use crate::export::spans::of_call;
 use crate::export::tests::kit::{call, rate_limited};
 use crate::record::{SpanId, TraceContext, TraceId};
 
@@ -145,6 +148,50 @@ fn a_part_may_be_rejected() {
 }
 
 #[test]
+fn an_answer_of_grpc_is_a_status_and_one_message() {
+    let answer = |status: Option<&'static str>, body: &[u8]| {
+        let status = status.map(|code| ("grpc-status".parse().expect("a name"), code));
+        let trailers =
+            HeaderMap::from_iter(status.map(|(name, code)| (name, HeaderValue::from_static(code))));
+        Answer::of_grpc(Signal::Traces, &trailers, Bytes::copy_from_slice(body))
+    };
+    let message = ExportTraceServiceResponse {
+        partial_success: Some(ExportTracePartialSuccess {
+            rejected_spans: 3,
+            error_message: String::new(),
+        }),
+    };
+    let framed = |flag: u8| {
+        let message = message.encode_to_vec();
+        let length = u32::try_from(message.len()).expect("a length");
+        [&[flag], &length.to_be_bytes()[..], &message].concat()
+    };
+    assert_eq!(answer(Some("0"), &framed(0)), Answer::Taken { rejected: 3 });
+    assert_eq!(
+        answer(Some("0"), &[0; 5]),
+        Answer::Taken { rejected: 0 },
+        "nothing is wrong with an empty message"
+    );
+    let longer = [framed(0), vec![0]].concat();
+    for body in [
+        &[][..],
+        &[0; 4],
+        &framed(1),
+        &longer,
+        &[0, 0, 0, 0, 2, 0xff, 0xff],
+    ] {
+        assert_eq!(answer(Some("0"), body), Answer::unreadable(), "{body:?}");
+    }
+    assert_eq!(answer(None, &framed(0)), Answer::unreadable());
+    let unavailable = Answer::Again {
+        loss: Loss::Busy,
+        after: None,
+        cause: Cause::Grpc(Code::Unavailable),
+    };
+    assert_eq!(answer(Some("14"), &framed(0)), unavailable);
+}
+
+#[test]
 fn a_success_that_is_no_otlp_is_none() {
     for (kind, body) in [
         ("text/html", "<html>"),
@@ -170,19 +217,19 @@ fn a_request_says_who_what_and_by_which_convention() {
         .flat_map(|call| of_call(call, &place))
         .collect();
     let mut local = spans[1].clone();
-    local.parent = Some(Parent {
-        id: place.span,
-        is_remote: false,
-    });
+    local.parent_span_is_remote = false;
     let resource = [("service.name", "named"), ("host.name", "h"), ("team", "a")];
     let resource = resource.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = Config {
         resource: resource.into(),
         ..Config::default()
     };
-    let request = wire::request(&Resource::new(&config), &[spans[0].clone(), local]);
+    let resource = (&Resource::new(&config).0).into();
+    // What the library makes of them.
+    let resource_spans =
+        group_spans_by_resource_and_scope(vec![spans[0].clone(), local], &resource);
 
-    let [ours] = &request.resource_spans[..] else {
+    let [ours] = &resource_spans[..] else {
         panic!("one resource")
     };
     let json = format!("{:?}", ours.resource);
@@ -195,22 +242,20 @@ fn a_request_says_who_what_and_by_which_convention() {
     ] {
         assert!(json.contains(part), "{part}: {json}");
     }
-    let names: Vec<_> = ours
+    let names: BTreeSet<_> = ours
         .resource
         .iter()
         .flat_map(|it| &it.attributes)
         .map(|it| it.key.as_str())
         .collect();
-    assert_eq!(
-        names,
-        [
-            "host.name",
-            "service.instance.id",
-            "service.name",
-            "service.version",
-            "team"
-        ]
-    );
+    let expected = [
+        "host.name",
+        "service.instance.id",
+        "service.name",
+        "service.version",
+        "team",
+    ];
+    assert_eq!(names, BTreeSet::from(expected));
     let [scope] = &ours.scope_spans[..] else {
         panic!("one scope")
     };
@@ -231,7 +276,7 @@ fn a_request_says_who_what_and_by_which_convention() {
         (first.start_time_unix_nano, first.end_time_unix_nano),
         (1_790_000_000_000_000_000, 1_790_000_001_500_000_000)
     );
-    assert_eq!(first.status, None);
+    assert_eq!(first.status, Some(trace::Status::default()));
     let status = second.status.as_ref().expect("a status");
     assert_eq!((status.code, status.message.as_str()), (2, "rate_limited"));
 }
@@ -249,16 +294,11 @@ fn a_name_of_its_own_wins_over_the_resource_s() {
             ..Config::default()
         };
         let resource = Resource::new(&config).0;
-        let attributes = resource
-            .attributes
-            .iter()
-            .filter(|it| it.key == "service.name");
-        attributes
-            .map(|it| format!("{:?}", it.value))
-            .collect::<String>()
+        let name = resource.get(&"service.name".into()).expect("a name");
+        name.to_string()
     };
     let both = [("service.name", "second")];
-    assert!(name(Some("first"), &both).contains("first"));
-    assert!(name(None, &both).contains("second"));
-    assert!(name(None, &[]).contains("gravimeter"));
+    assert_eq!(name(Some("first"), &both), "first");
+    assert_eq!(name(None, &both), "second");
+    assert_eq!(name(None, &[]), "gravimeter");
 }

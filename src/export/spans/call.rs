@@ -1,8 +1,11 @@
 //! The span of a call, and those of what its connection took to open.
 
 use jiff::Timestamp;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Event, SpanKind};
+use opentelemetry_sdk::trace::SpanData;
 
-use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, RATE_LIMIT, Scope, Span, after};
+use super::{Attributes, FIRST_CHUNK, RATE_LIMIT, after, events, span_at, status};
 use crate::export::genai::{attribute, error_type, operation_name};
 use crate::record::{
     Call, ConnectionSetup, Handshake, Id, Label as _, ModalitySplits, Operation, Outcome,
@@ -14,7 +17,7 @@ use crate::record::{
 /// its children. They begin before it: the connection was there first, and no other span is there
 /// to hold them.
 #[must_use]
-pub fn of_call(call: &Call, place: &TraceContext) -> Vec<Span> {
+pub fn of_call(call: &Call, place: &TraceContext) -> Vec<SpanData> {
     let mut spans = vec![chat(call, place)];
     spans.extend(
         call.setup
@@ -24,30 +27,24 @@ pub fn of_call(call: &Call, place: &TraceContext) -> Vec<Span> {
     spans
 }
 
-fn chat(call: &Call, place: &TraceContext) -> Span {
+fn chat(call: &Call, place: &TraceContext) -> SpanData {
     // What the convention has no word for is called by ours, as it allows.
     let operation = operation_name(call.operation, call.provider, &call.model)
         .unwrap_or(call.operation.as_str());
     let start = call.timing.started_at;
-    Span {
-        scope: Scope::Record,
-        trace: place.trace,
-        id: place.span,
-        parent: place.parent.map(|id| Parent {
-            id,
-            is_remote: place.has_remote_parent,
-        }),
-        name: format!("{operation} {}", call.model),
-        kind: Kind::Client,
-        start,
-        end: after(start, call.timing.duration),
+    SpanData {
+        name: format!("{operation} {}", call.model).into(),
+        span_kind: SpanKind::Client,
+        start_time: start,
+        end_time: after(start, call.timing.duration),
         attributes: attributes(call, operation),
-        events: events(call),
-        error: error_type(call.outcome),
+        events: events(moments(call)),
+        status: status(error_type(call.outcome)),
+        ..span_at(place)
     }
 }
 
-fn attributes(call: &Call, operation: &'static str) -> Vec<super::Attribute> {
+fn attributes(call: &Call, operation: &'static str) -> Vec<KeyValue> {
     let mut known = Attributes::default();
     known
         .put(attribute::OPERATION_NAME, operation)
@@ -221,22 +218,20 @@ fn modalities(splits: &ModalitySplits, known: &mut Attributes) {
     }
 }
 
-fn events(call: &Call) -> Vec<Event> {
+fn moments(call: &Call) -> impl Iterator<Item = Event> {
     let start = call.timing.started_at;
-    let first = call.timing.time_to_first_chunk.map(|waited| Event {
-        name: FIRST_CHUNK,
-        at: after(start, waited),
-        attributes: Vec::new(),
+    let first = call
+        .timing
+        .time_to_first_chunk
+        .map(|waited| Event::new(FIRST_CHUNK, after(start, waited), Vec::new(), 0));
+    let refusal = call.rate_limit.as_ref().map(|limit| {
+        let at = after(start, call.timing.duration);
+        Event::new(RATE_LIMIT, at, refusal(limit), 0)
     });
-    let refusal = call.rate_limit.as_ref().map(|limit| Event {
-        name: RATE_LIMIT,
-        at: after(start, call.timing.duration),
-        attributes: refusal(limit),
-    });
-    first.into_iter().chain(refusal).collect()
+    first.into_iter().chain(refusal)
 }
 
-fn refusal(limit: &RateLimit) -> Vec<super::Attribute> {
+fn refusal(limit: &RateLimit) -> Vec<KeyValue> {
     let resets_at = limit
         .resets_at
         .and_then(|at| Timestamp::try_from(at).ok())
@@ -260,7 +255,7 @@ pub fn handshakes(
     [at(setup.upstream, UPSTREAM), at(setup.agent, AGENT)]
 }
 
-fn phases(setup: &ConnectionSetup, call: &Call, place: &TraceContext) -> [Span; 3] {
+fn phases(setup: &ConnectionSetup, call: &Call, place: &TraceContext) -> [SpanData; 3] {
     let phases = [
         (CONNECT, "tcp connect", setup.connect, None),
         (
@@ -276,21 +271,17 @@ fn phases(setup: &ConnectionSetup, call: &Call, place: &TraceContext) -> [Span; 
             Some(setup.agent.1),
         ),
     ];
-    phases.map(|(number, name, phase, handshake)| Span {
-        scope: Scope::Record,
-        trace: place.trace,
-        id: child(place.span, number),
-        parent: Some(Parent {
-            id: place.span,
-            is_remote: false,
-        }),
-        name: name.to_owned(),
-        kind: Kind::Internal,
-        start: phase.started_at,
-        end: after(phase.started_at, phase.duration),
+    phases.map(|(number, name, phase, handshake)| SpanData {
+        name: name.into(),
+        start_time: phase.started_at,
+        end_time: after(phase.started_at, phase.duration),
         attributes: of_phase(call, handshake),
-        events: Vec::new(),
-        error: None,
+        ..span_at(&TraceContext {
+            span: child(place.span, number),
+            parent: Some(place.span),
+            has_remote_parent: false,
+            ..*place
+        })
     })
 }
 
@@ -299,7 +290,7 @@ const CONNECT: u64 = 1;
 const UPSTREAM: u64 = 2;
 const AGENT: u64 = 3;
 
-fn of_phase(call: &Call, handshake: Option<Handshake>) -> Vec<super::Attribute> {
+fn of_phase(call: &Call, handshake: Option<Handshake>) -> Vec<KeyValue> {
     let mut known = Attributes::default();
     known
         .put(attribute::SERVER_ADDRESS, call.host.as_str())

@@ -1,171 +1,143 @@
-//! Maps calls and runs to OpenTelemetry spans: a pure mapping, free of any SDK.
+//! Maps calls and runs to OpenTelemetry spans: a pure mapping.
 //!
 //! A finished [`crate::record::Call`] or [`crate::record::CascadeRun`] enters, with its place in a
-//! trace; [`Span`]s leave. Their names stand in [`super::genai::attribute`]. No span holds a
-//! prompt, a completion, a header or a query.
+//! trace; the SDK's [`SpanData`]s leave. Names of attributes stand in [`super::genai::attribute`].
+//! No span holds a prompt, a completion, a header or a query.
 
 mod call;
 mod run;
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::record::{Cost, FiniteNumber, SpanId, TraceId};
+use opentelemetry::trace::{
+    Event, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry::{Array, KeyValue, StringValue, Value};
+use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+
+use super::otlp::scope;
+use crate::record::{Cost, FiniteNumber, TraceContext};
 
 pub use call::{handshakes, of_call};
 pub use run::{of_run, of_subagent};
 
-/// One span, finished.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Span {
-    /// Its instrumentation scope.
-    pub scope: Scope,
-    /// Its trace.
-    pub trace: TraceId,
-    /// Itself.
-    pub id: SpanId,
-    /// What it is part of.
-    pub parent: Option<Parent>,
-    /// What is done, and to what.
-    pub name: String,
-    /// Which side of a conversation it is.
-    pub kind: Kind,
-    /// Wall clock at its beginning.
-    pub start: SystemTime,
-    /// Wall clock at its end.
-    pub end: SystemTime,
-    /// Its attributes, each name once.
-    pub attributes: Vec<Attribute>,
-    /// What happened in it, in the order of time.
-    pub events: Vec<Event>,
-    /// The failure it ended in, as `error.type` has it.
-    pub error: Option<&'static str>,
-}
-
-/// The instrumentation scope of a span.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Gravimeter's own work, and how long it takes.
-    Diagnostics,
-    /// What the agent does.
-    Record,
-}
-
-/// The span that another one is part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parent {
-    /// Which one.
-    pub id: SpanId,
-    /// Whether another process has made it.
-    pub is_remote: bool,
-}
-
-/// Which side of a conversation a span is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The side that asks.
-    Client,
-    /// Neither: what happens within.
-    Internal,
-}
-
-/// Something that happened in a span.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Event {
-    /// Its name.
-    pub name: &'static str,
-    /// When.
-    pub at: SystemTime,
-    /// What is known of it.
-    pub attributes: Vec<Attribute>,
-}
-
-/// A name of [`super::genai::attribute`] and its value.
-pub type Attribute = (&'static str, Value);
-
-/// The value of an attribute.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// True or false.
-    Bool(bool),
-    /// A number that is not whole, such as seconds.
-    Double(f64),
-    /// A count.
-    Int(i64),
-    /// A text.
-    Text(String),
-    /// Several texts.
-    Texts(Vec<String>),
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+/// A span at its place in a trace, without name, times and content. All spans are sampled that are
+/// made here.
+fn span_at(place: &TraceContext) -> SpanData {
+    SpanData {
+        span_context: SpanContext::new(
+            TraceId::from_bytes(place.trace.to_bytes()),
+            SpanId::from_bytes(place.span.to_bytes()),
+            TraceFlags::SAMPLED,
+            false,
+            TraceState::NONE,
+        ),
+        parent_span_id: place.parent.map_or(SpanId::INVALID, |parent| {
+            SpanId::from_bytes(parent.to_bytes())
+        }),
+        parent_span_is_remote: place.parent.is_some() && place.has_remote_parent,
+        span_kind: SpanKind::Internal,
+        name: "".into(),
+        start_time: UNIX_EPOCH,
+        end_time: UNIX_EPOCH,
+        attributes: Vec::new(),
+        dropped_attributes_count: 0,
+        events: SpanEvents::default(),
+        links: SpanLinks::default(),
+        status: Status::Unset,
+        instrumentation_scope: scope(),
     }
 }
 
-impl From<Vec<String>> for Value {
-    fn from(texts: Vec<String>) -> Self {
-        Self::Texts(texts)
+/// The status of what ended in this failure, named as `error.type` has it.
+fn status(error: Option<&'static str>) -> Status {
+    error.map_or(Status::Unset, Status::error)
+}
+
+/// Events of a span, in the order of time.
+fn events(events: impl IntoIterator<Item = Event>) -> SpanEvents {
+    let mut all = SpanEvents::default();
+    all.events.extend(events);
+    all
+}
+
+/// What becomes the value of an attribute.
+trait IntoValue {
+    fn into_value(self) -> Value;
+}
+
+impl IntoValue for &str {
+    fn into_value(self) -> Value {
+        self.to_owned().into()
     }
 }
 
-impl From<bool> for Value {
-    fn from(is: bool) -> Self {
-        Self::Bool(is)
+impl IntoValue for Vec<String> {
+    fn into_value(self) -> Value {
+        let texts = self.into_iter().map(StringValue::from).collect();
+        Value::Array(Array::String(texts))
     }
 }
 
-impl From<FiniteNumber> for Value {
-    fn from(number: FiniteNumber) -> Self {
-        Self::Double(number.get())
+impl IntoValue for bool {
+    fn into_value(self) -> Value {
+        self.into()
     }
 }
 
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Int(number)
+impl IntoValue for FiniteNumber {
+    fn into_value(self) -> Value {
+        self.get().into()
     }
 }
 
-impl From<u16> for Value {
-    fn from(number: u16) -> Self {
-        Self::Int(number.into())
+impl IntoValue for i64 {
+    fn into_value(self) -> Value {
+        self.into()
     }
 }
 
-impl From<u64> for Value {
+impl IntoValue for u16 {
+    fn into_value(self) -> Value {
+        i64::from(self).into()
+    }
+}
+
+impl IntoValue for u64 {
     /// Saturates: OTLP has no larger numbers.
-    fn from(count: u64) -> Self {
-        Self::Int(i64::try_from(count).unwrap_or(i64::MAX))
+    fn into_value(self) -> Value {
+        i64::try_from(self).unwrap_or(i64::MAX).into()
     }
 }
 
-impl From<Duration> for Value {
+impl IntoValue for Duration {
     /// In seconds.
-    fn from(duration: Duration) -> Self {
-        Self::Double(duration.as_secs_f64())
+    fn into_value(self) -> Value {
+        self.as_secs_f64().into()
     }
 }
 
-impl From<Cost> for Value {
+impl IntoValue for Cost {
     /// In US dollars.
-    fn from(cost: Cost) -> Self {
-        Self::Double(cost.usd())
+    fn into_value(self) -> Value {
+        self.usd().into()
     }
 }
 
 /// A builder of attributes: unknown values are left out.
 #[derive(Debug, Default)]
-struct Attributes(Vec<Attribute>);
+struct Attributes(Vec<KeyValue>);
 
 impl Attributes {
-    fn put(&mut self, name: &'static str, value: impl Into<Value>) -> &mut Self {
-        self.0.push((name, value.into()));
+    fn put(&mut self, name: &'static str, value: impl IntoValue) -> &mut Self {
+        self.0.push(KeyValue::new(name, value.into_value()));
         self
     }
 
-    fn put_known(&mut self, name: &'static str, value: Option<impl Into<Value>>) -> &mut Self {
-        self.0.extend(value.map(|value| (name, value.into())));
+    fn put_known(&mut self, name: &'static str, value: Option<impl IntoValue>) -> &mut Self {
+        if let Some(value) = value {
+            self.put(name, value);
+        }
         self
     }
 }

@@ -1,19 +1,23 @@
 //! The span of a run, the agent at work on one message of its user, and those of its subagents.
 
-use super::{Attributes, Event, FIRST_CHUNK, Kind, Parent, Scope, Span, after};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::Event;
+use opentelemetry_sdk::trace::SpanData;
+
+use super::{Attributes, FIRST_CHUNK, after, events, span_at, status};
 use crate::export::genai::attribute;
 use crate::record::{CascadeRun, Id, Label as _, RunOutcome, SubagentRun, TraceContext};
 
 /// The span of a run whose place is known; calls made in it are its children by that place.
 #[must_use]
-pub fn of_run(run: &CascadeRun, place: &TraceContext) -> Span {
+pub fn of_run(run: &CascadeRun, place: &TraceContext) -> SpanData {
     span(run, run.agent.as_str(), None, place)
 }
 
 /// The span of a subagent's turn whose place is known: below that of the run or subagent that has
 /// started it.
 #[must_use]
-pub fn of_subagent(ended: &SubagentRun, place: &TraceContext) -> Span {
+pub fn of_subagent(ended: &SubagentRun, place: &TraceContext) -> SpanData {
     let SubagentRun {
         subagent,
         kind,
@@ -23,31 +27,23 @@ pub fn of_subagent(ended: &SubagentRun, place: &TraceContext) -> Span {
     span(run, name, Some(subagent), place)
 }
 
-fn span(run: &CascadeRun, name: &str, subagent: Option<&Id>, place: &TraceContext) -> Span {
-    let first = run.time_to_first_chunk.map(|waited| Event {
-        name: FIRST_CHUNK,
-        at: after(run.started_at, waited),
-        attributes: Vec::new(),
+fn span(run: &CascadeRun, name: &str, subagent: Option<&Id>, place: &TraceContext) -> SpanData {
+    let first = run.time_to_first_chunk.map(|waited| {
+        let at = after(run.started_at, waited);
+        Event::new(FIRST_CHUNK, at, Vec::new(), 0)
     });
-    Span {
-        scope: Scope::Record,
-        trace: place.trace,
-        id: place.span,
-        parent: place.parent.map(|id| Parent {
-            id,
-            is_remote: place.has_remote_parent,
-        }),
-        name: format!("{INVOKE} {name}"),
-        kind: Kind::Internal,
-        start: run.started_at,
-        end: after(run.started_at, run.duration),
+    SpanData {
+        name: format!("{INVOKE} {name}").into(),
+        start_time: run.started_at,
+        end_time: after(run.started_at, run.duration),
         attributes: attributes(run, name, subagent),
-        events: first.into_iter().collect(),
-        error: error_type(run.outcome),
+        events: events(first),
+        status: status(error_type(run.outcome)),
+        ..span_at(place)
     }
 }
 
-fn attributes(run: &CascadeRun, name: &str, subagent: Option<&Id>) -> Vec<super::Attribute> {
+fn attributes(run: &CascadeRun, name: &str, subagent: Option<&Id>) -> Vec<KeyValue> {
     let mut known = Attributes::default();
     known
         .put(attribute::OPERATION_NAME, INVOKE)

@@ -16,7 +16,7 @@ fn place() -> TraceContext {
         .expect("a parent");
     TraceContext {
         trace: parent.trace,
-        span: SpanId::new(0xaaaa_bbbb_cccc_dddd).expect("an id"),
+        span: crate::record::SpanId::new(0xaaaa_bbbb_cccc_dddd).expect("an id"),
         parent: Some(parent.span),
         has_remote_parent: true,
         sampled: true,
@@ -24,15 +24,15 @@ fn place() -> TraceContext {
 }
 
 /// A span as lines: what it is, its attributes, its events.
-fn shown(span: &Span) -> String {
+fn shown(span: &SpanData) -> String {
     let since = |at: SystemTime| {
         at.duration_since(UNIX_EPOCH + Duration::from_secs(1_790_000_000))
             .expect("later")
     };
-    let list = |attributes: &[Attribute]| -> String {
+    let list = |attributes: &[KeyValue]| -> String {
         attributes
             .iter()
-            .map(|(name, value)| format!("\n  {name} = {}", text(value)))
+            .map(|it| format!("\n  {} = {}", it.key, text(&it.value)))
             .collect()
     };
     let events: String = span
@@ -41,20 +41,21 @@ fn shown(span: &Span) -> String {
         .map(|event| {
             format!(
                 "\n  @{:?} {}{}",
-                since(event.at),
+                since(event.timestamp),
                 event.name,
                 list(&event.attributes).replace("\n", "\n  ")
             )
         })
         .collect();
-    let error = span
-        .error
-        .map(|error| format!(" !{error}"))
-        .unwrap_or_default();
-    let (start, end) = (since(span.start), since(span.end));
+    let error = match &span.status {
+        Status::Error { description } => format!(" !{description}"),
+        Status::Unset => String::new(),
+        Status::Ok => panic!("no span is marked as good"),
+    };
+    let (start, end) = (since(span.start_time), since(span.end_time));
     format!(
         "{:?} {} {start:?}..{end:?}{error}{}{events}",
-        span.kind,
+        span.span_kind,
         span.name,
         list(&span.attributes)
     )
@@ -63,10 +64,14 @@ fn shown(span: &Span) -> String {
 fn text(value: &Value) -> String {
     match value {
         Value::Bool(is) => is.to_string(),
-        Value::Double(number) => format!("{number:?}"),
-        Value::Int(count) => count.to_string(),
-        Value::Text(text) => format!("{text:?}"),
-        Value::Texts(texts) => format!("{texts:?}"),
+        Value::F64(number) => format!("{number:?}"),
+        Value::I64(count) => count.to_string(),
+        Value::String(text) => format!("{:?}", text.as_str()),
+        Value::Array(Array::String(texts)) => {
+            let texts: Vec<_> = texts.iter().map(StringValue::as_str).collect();
+            format!("{texts:?}")
+        }
+        other => panic!("{other:?} is the value of no attribute"),
     }
 }
 
@@ -402,24 +407,20 @@ fn a_new_connection_has_spans_of_its_own_before_the_call() {
     let [call, setup @ ..] = &spans[..] else {
         panic!("four spans")
     };
+    let id_of = |span: &SpanData| span.span_context.span_id();
+    let parent = SpanId::from_bytes(place().parent.expect("a parent").to_bytes());
     assert_eq!(
-        call.parent,
-        place().parent.map(|id| Parent {
-            id,
-            is_remote: true
-        })
+        (call.parent_span_id, call.parent_span_is_remote),
+        (parent, true)
     );
     for span in setup {
         assert_eq!(
-            span.parent,
-            Some(Parent {
-                id: call.id,
-                is_remote: false
-            })
+            (span.parent_span_id, span.parent_span_is_remote),
+            (id_of(call), false)
         );
-        assert_eq!(span.trace, call.trace);
+        assert_eq!(span.span_context.trace_id(), call.span_context.trace_id());
     }
-    let ids: std::collections::HashSet<_> = spans.iter().map(|span| span.id).collect();
+    let ids: std::collections::HashSet<_> = spans.iter().map(id_of).collect();
     assert_eq!(ids.len(), 4, "each has an id of its own");
 }
 
@@ -447,7 +448,10 @@ fn a_run() {
     run.outcome = RunOutcome::Swallowed;
     run.time_to_first_chunk = None;
     let span = of_run(&run, &place());
-    assert_eq!((span.error, span.events.len()), (Some("swallowed"), 0));
+    assert_eq!(
+        (span.status, span.events.events.len()),
+        (Status::error("swallowed"), 0)
+    );
 }
 
 #[test]

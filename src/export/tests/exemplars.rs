@@ -314,7 +314,8 @@ fn the_bucket_of_a_handshake_names_its_own_span() {
             .iter()
             .find(|span| span.name == name)
             .expect("a span")
-            .id
+            .span_context
+            .span_id()
             .to_string()
     };
     record(

@@ -6,13 +6,15 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gravimeter::export::otlp::{Compression, Config};
-use gravimeter::export::spans::{
-    Attribute, Event, Kind, Parent, Span, Value as Meant, of_call, of_run,
-};
+use gravimeter::export::spans::{of_call, of_run};
 use gravimeter::record::{
     Call, CascadeRun, Fact, Model, Outcome, RateLimit, RateLimitReason, RunOutcome, TokenKind,
     TokenUsage, TraceContext,
 };
+use opentelemetry::trace::{Event, SpanId, SpanKind, Status};
+use opentelemetry::{Array, KeyValue, Value as Meant};
+use opentelemetry_sdk::trace::SpanData;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::facts::{call, first_call, place, run, start};
@@ -22,12 +24,19 @@ use crate::skip;
 
 const SCRIPT: &str = include_str!("decode.py");
 
-/// What they make of these bodies: a list of spans for each, or what is wrong with one.
-fn decoded(classes: &Path, bodies: &[Vec<u8>]) -> Result<Vec<Vec<Value>>, String> {
+/// Reads exponential histograms.
+pub const METRICS: &str = include_str!("decode_metrics.py");
+
+/// What a script makes of these bodies by those classes, in JSON, or what is wrong with one.
+pub fn decoded<T: DeserializeOwned>(
+    script: &str,
+    classes: &Path,
+    bodies: &[Vec<u8>],
+) -> Result<Vec<T>, String> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut python = Command::new("python3");
     python.args(["-I", "-c"]).arg(format!(
-        "import sys\nsys.path.insert(0, {:?})\n{SCRIPT}",
+        "import sys\nsys.path.insert(0, {:?})\n{script}",
         classes.display().to_string()
     ));
     for (number, body) in bodies.iter().enumerate() {
@@ -43,31 +52,33 @@ fn decoded(classes: &Path, bodies: &[Vec<u8>]) -> Result<Vec<Vec<Value>>, String
 }
 
 /// A span as it was meant, in the same words.
-fn meant(span: &Span) -> Value {
-    let parent = span
-        .parent
-        .map(|Parent { id, .. }| id.to_string())
-        .unwrap_or_default();
-    let is_remote = span.parent.is_some_and(|parent| parent.is_remote);
-    let kind = match span.kind {
-        Kind::Client => "SPAN_KIND_CLIENT",
-        Kind::Internal => "SPAN_KIND_INTERNAL",
+fn meant(span: &SpanData) -> Value {
+    let parent = Some(span.parent_span_id).filter(|id| *id != SpanId::INVALID);
+    let kind = match span.span_kind {
+        SpanKind::Client => "SPAN_KIND_CLIENT",
+        SpanKind::Internal => "SPAN_KIND_INTERNAL",
+        ref other => panic!("{other:?}"),
     };
-    let event = |event: &Event| json!({"name": event.name, "at": nanos(event.at), "attributes": attributes(&event.attributes)});
+    let status = match &span.status {
+        Status::Error { description } => ["STATUS_CODE_ERROR", description],
+        Status::Unset => ["STATUS_CODE_UNSET", ""],
+        Status::Ok => panic!("no span is marked as good"),
+    };
+    let event = |event: &Event| json!({"name": event.name, "at": nanos(event.timestamp), "attributes": attributes(&event.attributes)});
     json!({
-        "trace": span.trace.to_string(),
-        "id": span.id.to_string(),
-        "parent": parent,
+        "trace": span.span_context.trace_id().to_string(),
+        "id": span.span_context.span_id().to_string(),
+        "parent": parent.map(|id| id.to_string()).unwrap_or_default(),
         // Sampled, and "it is known whether the parent is remote": W3C Trace Context and OTLP's
         // `SpanFlags`.
-        "flags": if is_remote { 0x301 } else { 0x101 },
+        "flags": if span.parent_span_is_remote { 0x301 } else { 0x101 },
         "name": span.name,
         "kind": kind,
-        "start": nanos(span.start),
-        "end": nanos(span.end),
+        "start": nanos(span.start_time),
+        "end": nanos(span.end_time),
         "attributes": attributes(&span.attributes),
         "events": span.events.iter().map(event).collect::<Vec<_>>(),
-        "status": [if span.error.is_some() { "STATUS_CODE_ERROR" } else { "STATUS_CODE_UNSET" }, span.error.unwrap_or("")],
+        "status": status,
     })
 }
 
@@ -79,17 +90,20 @@ fn nanos(at: SystemTime) -> u64 {
         .expect("before 2554")
 }
 
-fn attributes(attributes: &[Attribute]) -> Map<String, Value> {
+fn attributes(attributes: &[KeyValue]) -> Map<String, Value> {
     let plain = |value: &Meant| match value {
         Meant::Bool(is) => json!(is),
-        Meant::Double(number) => json!(number),
-        Meant::Int(number) => json!(number),
-        Meant::Text(text) => json!(text),
-        Meant::Texts(texts) => json!(texts),
+        Meant::F64(number) => json!(number),
+        Meant::I64(number) => json!(number),
+        Meant::String(text) => json!(text.as_str()),
+        Meant::Array(Array::String(texts)) => {
+            json!(texts.iter().map(|text| text.as_str()).collect::<Vec<_>>())
+        }
+        other => panic!("{other:?} is the value of no attribute"),
     };
     attributes
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), plain(value)))
+        .map(|it| (it.key.to_string(), plain(&it.value)))
         .collect()
 }
 
@@ -163,7 +177,8 @@ async fn another_decoder_sees_the_spans_that_were_meant() {
                 fate(8, &[]),
                 "{protocol:?} {compression:?}"
             );
-            let seen = decoded(&classes, &collector.messages()).expect("what it can read");
+            let seen: Vec<Vec<Value>> =
+                decoded(SCRIPT, &classes, &collector.messages()).expect("what it can read");
             assert_eq!(
                 seen.iter().map(Vec::len).collect::<Vec<_>>(),
                 [3, 3, 2],
@@ -174,6 +189,7 @@ async fn another_decoder_sees_the_spans_that_were_meant() {
             }
         }
     }
-    let broken = decoded(&classes, &[b"\x0a\x05no".to_vec()]).expect_err("no body");
+    let broken = decoded::<Vec<Value>>(SCRIPT, &classes, &[b"\x0a\x05no".to_vec()]);
+    let broken = broken.expect_err("no body");
     assert!(broken.contains("DecodeError"), "{broken}");
 }

@@ -11,6 +11,16 @@ use crate::whole::any_port;
 
 /// Lets the demo run for so long, in a home of its own, and send its spans to the collector.
 pub async fn demo(run_for: &str, collector: SocketAddr, protocol: &[&str]) {
+    demo_with(run_for, collector, protocol, &[]).await;
+}
+
+/// The same with these variables in its environment.
+async fn demo_with(
+    run_for: &str,
+    collector: SocketAddr,
+    protocol: &[&str],
+    variables: &[(&str, &str)],
+) {
     let home = tempfile::tempdir().expect("a folder");
     let web = std::net::TcpListener::bind(any_port())
         .and_then(|free| free.local_addr())
@@ -33,7 +43,8 @@ pub async fn demo(run_for: &str, collector: SocketAddr, protocol: &[&str]) {
     command
         .env_clear()
         .env("HOME", home.path())
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .envs(variables.iter().copied());
     let output = soon(command.output()).await.expect("the program runs");
     assert!(
         output.status.success(),
@@ -68,6 +79,44 @@ async fn the_demo_speaks_what_the_collector_does() {
             "{protocol:?}"
         );
     }
+}
+
+/// The demo takes no notice of the variables that are meant for every program of a machine, and so
+/// must the library that it exports by: their headers are for another collector.
+#[tokio::test]
+async fn what_the_library_reads_of_the_environment_has_no_effect() {
+    let elsewhere = Collector::start(&[Reply::Take]).await;
+    let other = format!("http://{}", elsewhere.addr);
+    for protocol in ["http/protobuf", "grpc"] {
+        let collector = Collector::start(&[Reply::Take]).await;
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", other.as_str()),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", other.as_str()),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-first=canary"),
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-second=canary"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "1"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "team=canary"),
+            ("OTEL_SERVICE_NAME", "canary"),
+        ];
+        let given = ["--otlp-protocol", protocol];
+        demo_with("2s", collector.addr, &given, &variables).await;
+        let requests = collector.requests();
+        assert!(!requests.is_empty(), "{protocol}");
+        for (head, _) in requests {
+            let shown = format!("{head:?}");
+            assert!(!shown.contains("canary"), "{protocol}: {shown}");
+            for field in ["content-encoding", "grpc-encoding"] {
+                assert!(!head.contains_key(field), "{protocol}: {shown}");
+            }
+        }
+        let resources = format!("{:?}", collector.resources());
+        assert!(!resources.contains("canary"), "{protocol}: {resources}");
+        assert!(!collector.all().is_empty(), "{protocol}");
+    }
+    assert_eq!(elsewhere.connections(), 0);
 }
 
 #[tokio::test]

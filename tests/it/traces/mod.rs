@@ -4,7 +4,7 @@
 
 mod bucket;
 mod conversation;
-mod decoder;
+pub mod decoder;
 mod demo;
 mod deploy;
 mod diagnostics;

@@ -14,7 +14,7 @@ use gravimeter::demo::provider::ProviderOptions;
 use gravimeter::export::otlp::Endpoint;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 
 use super::conversation::{ALL, Conversation};
 use crate::kit::collector::{Collector, Reply};
@@ -129,7 +129,12 @@ impl Page<'_> {
             self.line(depth + 1, &format!("* {}", event.name));
             self.attributes(depth + 2, &event.attributes);
         }
-        if let Some(status) = &span.status {
+        // One that is not set says what none says.
+        if let Some(status) = span
+            .status
+            .as_ref()
+            .filter(|status| **status != Status::default())
+        {
             self.line(
                 depth + 1,
                 &format!("= {} {:?}", status.code().as_str_name(), status.message),

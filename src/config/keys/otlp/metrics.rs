@@ -2,7 +2,7 @@
 
 use super::super::{DefaultValue, Key, Kind, put};
 use super::{COMPRESSIONS, PROTOCOLS};
-use crate::export::otlp::Temporality;
+use crate::export::otlp::{HistogramAggregation, Temporality};
 
 pub(in crate::config::keys) const KEYS: &[Key] = &[
     Key {
@@ -137,6 +137,27 @@ pub(in crate::config::keys) const KEYS: &[Key] = &[
                 ("lowmemory", Temporality::Delta),
             ];
             put(&mut raw.otlp.metrics.temporality, value.choice(&words))
+        },
+    },
+    Key {
+        name: "otlp.metrics_histograms",
+        kind: Kind::Choice(&[
+            "base2_exponential_bucket_histogram",
+            "explicit_bucket_histogram",
+        ]),
+        default: DefaultValue::Is(r#""base2_exponential_bucket_histogram""#),
+        help: "The buckets of pushed histograms: exponential, which say a quantile to one percent, or explicit, the ones that\n\
+               text for a scrape has, for a store that takes no others.\n\
+               Also: OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION.",
+        set: |raw, value| {
+            let words = [
+                (
+                    "base2_exponential_bucket_histogram",
+                    HistogramAggregation::Exponential,
+                ),
+                ("explicit_bucket_histogram", HistogramAggregation::Explicit),
+            ];
+            put(&mut raw.otlp.metrics.histograms, value.choice(&words))
         },
     },
     Key {

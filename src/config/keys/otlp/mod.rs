@@ -21,7 +21,8 @@ pub(super) const COLLECTOR: &[Key] = &[
         },
         help: "The OpenTelemetry collector that gets a span for each run, call and new connection.\n\
                For HTTP, /v1/traces is added where the URL has no path. Also: OTEL_EXPORTER_OTLP_ENDPOINT, to whose path\n\
-               /v1/traces and /v1/metrics are added.",
+               /v1/traces and /v1/metrics are added; for gRPC it may lack its scheme, and OTEL_EXPORTER_OTLP_INSECURE (\"true\")\n\
+               says that TLS is not spoken then.",
         set: |raw, value| put(&mut raw.otlp.endpoint, value.collector().map(Some)),
     },
     Key {

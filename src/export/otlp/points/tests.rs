@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, UNIX_EPOCH};
 
 use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::metrics::v1::{
+    ExponentialHistogramDataPoint, HistogramDataPoint, exemplar,
+};
 
 use super::*;
 use crate::export::Metrics;
@@ -20,12 +23,29 @@ fn reading(metrics: &Metrics, seconds: u64) -> Baseline {
     Baseline::new(at(seconds), &metrics.families())
 }
 
-/// Everything that was added since `since`, as at 2,000,000,000 s.
+/// Everything that was added since `since`, as at 2,000,000,000 s, with explicit buckets.
 fn pushed(metrics: &Metrics, since: &Baseline, temporality: Temporality) -> Vec<Metric> {
+    let push = Push {
+        temporality,
+        histograms: HistogramAggregation::Explicit,
+        ..Config::default().metrics
+    };
+    pushed_as(metrics, since, &push)
+}
+
+/// The same with exponential buckets, as it is by default.
+fn exponentially(metrics: &Metrics, since: &Baseline, temporality: Temporality) -> Vec<Metric> {
+    let push = Push {
+        temporality,
+        ..Config::default().metrics
+    };
+    pushed_as(metrics, since, &push)
+}
+
+fn pushed_as(metrics: &Metrics, since: &Baseline, push: &Push) -> Vec<Metric> {
     let resource = Resource::new(&Config::default());
     let families = metrics.families();
-    let (mut message, points) =
-        message(&resource, &families, since, at(2_000_000_000), temporality);
+    let (mut message, points) = message(&resource, &families, since, at(2_000_000_000), push);
     let metrics = message
         .resource_metrics
         .remove(0)
@@ -45,6 +65,7 @@ fn points_of(metric: &Metric) -> usize {
         metric::Data::Sum(sum) => sum.data_points.len(),
         metric::Data::Gauge(gauge) => gauge.data_points.len(),
         metric::Data::Histogram(histogram) => histogram.data_points.len(),
+        metric::Data::ExponentialHistogram(histogram) => histogram.data_points.len(),
         other => panic!("{other:?}"),
     }
 }
@@ -78,6 +99,19 @@ fn counted(pushed: &[Metric], name: &str) -> Vec<(f64, u64, u64)> {
 fn observed<'a>(pushed: &'a [Metric], name: &str) -> &'a HistogramDataPoint {
     let metric::Data::Histogram(histogram) = of(pushed, name) else {
         panic!("{name} is a histogram")
+    };
+    let [point] = &histogram.data_points[..] else {
+        panic!("one series")
+    };
+    point
+}
+
+fn observed_exponentially<'a>(
+    pushed: &'a [Metric],
+    name: &str,
+) -> &'a ExponentialHistogramDataPoint {
+    let metric::Data::ExponentialHistogram(histogram) = of(pushed, name) else {
+        panic!("{name} is an exponential histogram")
     };
     let [point] = &histogram.data_points[..] else {
         panic!("one series")
@@ -213,13 +247,17 @@ fn temporality_stands_on_sums_and_histograms() {
     let since = reading(&metrics, 0);
     metrics.receive(&called(None));
     for (temporality, number) in [(Temporality::Delta, 1), (Temporality::Cumulative, 2)] {
-        for metric in pushed(&metrics, &since, temporality) {
+        let both = [pushed, exponentially].map(|form| form(&metrics, &since, temporality));
+        for metric in both.into_iter().flatten() {
             match metric.data.expect("data") {
                 metric::Data::Sum(sum) => assert_eq!(
                     (sum.aggregation_temporality, sum.is_monotonic),
                     (number, true)
                 ),
                 metric::Data::Histogram(histogram) => {
+                    assert_eq!(histogram.aggregation_temporality, number)
+                }
+                metric::Data::ExponentialHistogram(histogram) => {
                     assert_eq!(histogram.aggregation_temporality, number)
                 }
                 _ => {}
@@ -250,6 +288,75 @@ fn an_exemplar_goes_with_the_points_of_its_time() {
         Temporality::Delta,
     );
     assert_eq!(observed(&after, "gravimeter_call_duration").exemplars, []);
+
+    let first = exponentially(&metrics, &since, Temporality::Delta);
+    let point = observed_exponentially(&first, "gravimeter_call_duration");
+    assert_eq!(&point.exemplars[..], std::slice::from_ref(exemplar));
+    let after = exponentially(
+        &metrics,
+        &reading(&metrics, 1_800_000_000),
+        Temporality::Delta,
+    );
+    let point = observed_exponentially(&after, "gravimeter_call_duration");
+    assert_eq!((point.count, &point.exemplars[..]), (0, &[][..]));
+}
+
+#[test]
+fn exponential_histograms_begin_with_the_program_or_with_the_last_reading() {
+    let metrics = metrics();
+    metrics.receive(&called(None));
+    let start = reading(&metrics, 1000);
+    metrics.receive(&called(None));
+    metrics.receive(&called(None));
+    let later = reading(&metrics, 1500);
+    metrics.receive(&called(None));
+    for (since, temporality, count, begins) in [
+        (&start, Temporality::Cumulative, 3, 1000),
+        (&later, Temporality::Delta, 1, 1500),
+    ] {
+        let pushed = exponentially(&metrics, since, temporality);
+        let point = observed_exponentially(&pushed, "gravimeter_call_duration");
+        assert_eq!((point.count, point.sum), (count, Some(1.5 * count as f64)));
+        assert_eq!(
+            (
+                point.start_time_unix_nano / 1_000_000_000,
+                point.time_unix_nano / 1_000_000_000
+            ),
+            (begins, 2_000_000_000)
+        );
+        assert_eq!((point.min, point.max, &point.negative), (None, None, &None));
+        // One bucket, around 1.5 s.
+        let buckets = point.positive.as_ref().expect("a bucket");
+        assert_eq!(buckets.bucket_counts, [count]);
+        let edge = |index: i32| (f64::from(index) * f64::from(-point.scale).exp2()).exp2();
+        let (lower, upper) = (edge(buckets.offset), edge(buckets.offset + 1));
+        assert!(lower < 1.5 && 1.5 <= upper, "{lower}..{upper}");
+        assert!(upper / lower < 1.01, "{lower}..{upper}");
+    }
+}
+
+#[test]
+fn every_histogram_is_exponential_by_default() {
+    let metrics = metrics();
+    let since = reading(&metrics, 0);
+    every_fact().iter().for_each(|fact| metrics.receive(fact));
+    let pushed = exponentially(&metrics, &since, Temporality::Cumulative);
+    let is = |exponential: bool| {
+        let of_form = pushed.iter().filter(|metric| match metric.data {
+            Some(metric::Data::ExponentialHistogram(_)) => exponential,
+            Some(metric::Data::Histogram(_)) => !exponential,
+            _ => false,
+        });
+        of_form
+            .map(|metric| metric.name.as_str())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(is(false), [""; 0]);
+    assert!(
+        is(true).contains(&"gravimeter_call_duration"),
+        "{:?}",
+        is(true)
+    );
 }
 
 #[test]
