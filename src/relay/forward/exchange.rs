@@ -14,6 +14,7 @@ use tracing::debug;
 use super::body::{BoxBody, BoxError, after_continue, full, streamed};
 use super::decide::Decided;
 use super::fields::{self, ConnectionOptions, Misuse};
+use super::memory::BodyMemory;
 use super::providers::{Providers, Unrouted};
 use super::sender::Provider;
 use super::side::SharedAgentState;
@@ -29,6 +30,7 @@ pub(super) struct Exchanges {
     pub(super) agent: SharedAgentState,
     pub(super) rules: watch::Receiver<Arc<Rules>>,
     pub(super) budgets: Option<Arc<Budgets>>,
+    pub(super) bodies: BodyMemory,
     pub(super) caller: ConnectionCaller,
     pub(super) record: Arc<dyn Record>,
     /// What goes on after HTTP.

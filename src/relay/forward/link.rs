@@ -40,6 +40,7 @@ pub(in crate::relay) async fn forward(
         request_head,
         rules,
         budgets,
+        bodies,
         caller,
         record,
     } = surroundings;
@@ -52,6 +53,7 @@ pub(in crate::relay) async fn forward(
         agent: state.clone(),
         rules,
         budgets,
+        bodies,
         caller,
         record,
         upgrades,

@@ -76,6 +76,10 @@ fn conditions_are_about_what_the_agent_asked_for() {
     assert_eq!(asked, Some("a"));
 }
 
+fn reason(outcome: &Outcome) -> &str {
+    outcome.uses[0].reason.as_deref().unwrap_or_default()
+}
+
 #[test]
 fn a_body_that_is_too_large_or_unreadable_passes_or_is_refused() {
     let large = format!(r#"{{"model":"a","x":"{}"}}"#, "x".repeat(1 << 20));
@@ -97,6 +101,23 @@ fn a_body_that_is_too_large_or_unreadable_passes_or_is_refused() {
     assert_eq!(limit, 1 << 20);
     let outcome = with.apply(&mut message.headers.clone(), &coded);
     assert_eq!(outcome.uses[0].result, TooLarge);
+    assert!(reason(&outcome).contains("(max_body_mib)"));
+
+    // It would be small enough, but there is no memory for what it unpacks to.
+    let coded = zstd::encode_all(BODY.as_bytes(), 1).expect("memory");
+    for (memory, result) in [(BODY.len() - 1, TooLarge), (BODY.len(), Applied)] {
+        let Plan::Body { with, .. } = message.plan(&rules) else {
+            panic!("the body is needed")
+        };
+        let outcome = with
+            .within(memory)
+            .apply(&mut message.headers.clone(), &coded);
+        assert_eq!(outcome.uses[0].result, result);
+        assert_eq!(
+            reason(&outcome).contains("(rules.max_memory_mib)"),
+            result == TooLarge
+        );
+    }
 
     for body in ["", "{", "no", "{}{}", "\u{feff}{}"] {
         let changed = Request::message(body).under(&rule("r", r#"set = { "/a" = 1 }"#));
