@@ -226,6 +226,10 @@ impl<'a> Link<'a> {
         if !self.observe() {
             return Poll::Ready(Step::Yield);
         }
+        if self.state.lock().interim.is_overfull() {
+            warn!("a provider sends more interim responses than its agent reads");
+            return Poll::Ready(Step::End(End::ProviderGone));
+        }
         match &self.result {
             Some(Err(_)) => Poll::Ready(Step::End(self.end())),
             Some(Ok(())) if self.upgraded.is_empty() => Poll::Ready(Step::End(self.end())),

@@ -12,6 +12,7 @@ mod brake;
 mod decide;
 mod exchange;
 mod fields;
+mod interim;
 mod link;
 mod memory;
 mod open;
