@@ -4,17 +4,17 @@ use super::{DefaultValue, Key, Kind, put};
 
 pub(super) const KEYS: &[Key] = &[
     Key {
-    name: "rules.folder",
-    kind: Kind::PathBeside,
-    default: DefaultValue::Unset {
-        example: r#""rules.d""#,
-        means: "only the [[rule]] blocks of this file hold",
-    },
-    help: "A folder with files of rules (*.toml) that change requests, beside the [[rule]] blocks of this file.\n\
+        name: "rules.folder",
+        kind: Kind::PathBeside,
+        default: DefaultValue::Unset {
+            example: r#""rules.d""#,
+            means: "only the [[rule]] blocks of this file hold",
+        },
+        help: "A folder with files of rules (*.toml) that change requests, beside the [[rule]] blocks of this file.\n\
            Edited files are read again while Gravimeter runs. docs/rules.md says how to write them;\n\
            `gravimeter rules check` checks them.",
-    set: |raw, value| put(&mut raw.rules_folder, value.path_beside().map(Some)),
-},
+        set: |raw, value| put(&mut raw.rules_folder, value.path_beside().map(Some)),
+    },
     Key {
         name: "rules.max_memory_mib",
         kind: Kind::Number,
