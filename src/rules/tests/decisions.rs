@@ -2,7 +2,7 @@
 
 use super::{Request, rule, rules_of};
 use crate::record::RuleResult::{Applied, Denied, Failed, Signed, TooLarge, Unchanged};
-use crate::rules::{Decision, Plan};
+use crate::rules::{Decision, Outcome, Plan};
 
 const BODY: &str = r#"{"model":"a","max_tokens":10,"messages":[]}"#;
 
@@ -270,5 +270,65 @@ fn limits_only_ever_go_down() {
     assert_eq!(
         thinking(r#"{"thinking":{"budget_tokens":2001}}"#).as_deref(),
         Some(r#"{"thinking":{"budget_tokens":2000}}"#)
+    );
+}
+
+#[test]
+fn a_model_that_thinks_unasked_is_given_a_budget() {
+    let gemini = |target: &'static str, body: &str, keys: &str| {
+        let request = Request::new("generativelanguage.googleapis.com", target, body);
+        let changed = request.under(&rule("r", keys));
+        assert!(changed.denial().is_none(), "{:?}", changed.uses());
+        changed.body().map(str::to_owned)
+    };
+    const PRO: &str = "/v1beta/models/gemini-2.5-pro:generateContent";
+    let thinking = |body: &str| gemini(PRO, body, "max_thinking_tokens = 500");
+    assert_eq!(
+        thinking("{}").as_deref(),
+        Some(r#"{"generationConfig":{"thinkingConfig":{"thinkingBudget":500}}}"#)
+    );
+    assert_eq!(
+        thinking(r#"{"generation_config":{"temperature":1}}"#).as_deref(),
+        Some(
+            r#"{"generation_config":{"temperature":1,"thinking_config":{"thinking_budget":500}}}"#
+        )
+    );
+    // As much as it wants.
+    assert_eq!(
+        thinking(r#"{"generationConfig":{"thinkingConfig":{"thinkingBudget":-1}}}"#).as_deref(),
+        Some(r#"{"generationConfig":{"thinkingConfig":{"thinkingBudget":500}}}"#)
+    );
+    for body in [
+        r#"{"generationConfig":{"thinkingConfig":{"thinkingBudget":0}}}"#,
+        // A word for it excludes a number.
+        r#"{"generationConfig":{"thinkingConfig":{"thinkingLevel":"low"}}}"#,
+        r#"{"generation_config":{"thinking_config":{"thinking_level":"low"}}}"#,
+    ] {
+        assert_eq!(thinking(body), None, "{body}");
+    }
+    let two = |target, keys| gemini(target, "{}", keys);
+    let old = "/v1beta/models/gemini-2.0-flash:generateContent";
+    assert_eq!(two(old, "max_thinking_tokens = 500"), None);
+    // What counts is the model that a rule puts in.
+    let other = "model = \"gemini-2.5-pro\"\nmax_thinking_tokens = 500";
+    assert!(two(old, other).is_some_and(|body| body.contains("thinkingBudget")));
+    let back = "model = \"gemini-2.0-flash\"\nmax_thinking_tokens = 500";
+    assert_eq!(two(PRO, back), None);
+    // Nothing is generated, so that there is nothing to limit.
+    let count = "/v1beta/models/gemini-2.5-pro:countTokens";
+    for keys in ["max_thinking_tokens = 500", "max_output_tokens = 500"] {
+        assert_eq!(two(count, keys), None, "{keys}");
+    }
+    let wrapped = Request::new(
+        "cloudcode-pa.googleapis.com",
+        "/v1internal:generateContent",
+        r#"{"model":"gemini-2.5-pro","request":{}}"#,
+    );
+    let changed = wrapped.under(&rule("r", "max_thinking_tokens = 500"));
+    assert_eq!(
+        changed.body(),
+        Some(
+            r#"{"model":"gemini-2.5-pro","request":{"generationConfig":{"thinkingConfig":{"thinkingBudget":500}}}}"#
+        )
     );
 }
