@@ -71,7 +71,7 @@ impl Reserved {
             taken.fetch_sub(self.bytes - content.len(), Ordering::Relaxed);
         }
         self.bytes = content.len();
-        Bytes::from_owner(Held {
+        Bytes::from_owner(ReservedBytes {
             content,
             _reserved: self,
         })
@@ -85,12 +85,12 @@ impl Drop for Reserved {
 }
 
 /// Bytes together with the memory that they take.
-struct Held {
+struct ReservedBytes {
     content: Bytes,
     _reserved: Reserved,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for ReservedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.content
     }
