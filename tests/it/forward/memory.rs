@@ -193,7 +193,7 @@ async fn many_connections_share_the_memory() {
         send(&mut agent, &head(whole.len(), "")).await;
         // What is not held for the rule goes on to the provider, who reads it and never answers.
         let mut begun = vec![0; MIB];
-        let write = write_pieces(&mut agent, whole[..12 * MIB].as_bytes(), &[MIB], false);
+        let write = write_pieces(&mut agent, &whole.as_bytes()[..12 * MIB], &[MIB], false);
         let read = async { while provider.read(&mut begun).await.is_ok_and(|read| read > 0) {} };
         soon(async {
             tokio::select! { () = write => {}, () = read => {} }
