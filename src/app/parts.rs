@@ -24,7 +24,7 @@ use crate::launch::find::CaFolders;
 use crate::ledger::Ledger;
 use crate::observe::memory::Memory;
 use crate::record::Record;
-use crate::relay::{self, Untrusting};
+use crate::relay::{self, BodyMemory, Untrusting};
 use crate::rules::Rules;
 use crate::summary::Recorded;
 use crate::tls::leaf::Leaves;
@@ -45,6 +45,8 @@ pub(super) struct TrafficParts {
     pub(super) memory: Memory,
     /// The rules that hold now.
     pub(super) rules: watch::Receiver<Arc<Rules>>,
+    /// For the bodies that are read for rules and budgets.
+    pub(super) bodies: BodyMemory,
     pub(super) record: Arc<dyn Record>,
     pub(super) budgets: Option<Arc<Budgets>>,
     pub(super) sinks: Arc<Sinks>,
@@ -94,6 +96,7 @@ impl TrafficParts {
             original_dst,
             memory: Memory::new(config.observe.max_memory),
             rules: views.rules.subscribe(),
+            bodies: BodyMemory::new(config.relay.max_body_memory),
             record: Arc::clone(&views.record),
             budgets: views.budgets.clone(),
             sinks: Arc::clone(&views.sinks),
@@ -165,6 +168,7 @@ impl TrafficParts {
             budgets: self.budgets.clone(),
             observers: Arc::new(observers),
             rules: self.rules.clone(),
+            bodies: self.bodies.clone(),
             record,
         }
     }

@@ -19,7 +19,7 @@ use crate::capture::listener::{self, Accept, Doors, Slots};
 use crate::capture::{Door, Gate, Lingering, LoopGuard, OriginalDst, Owners, Peers};
 use crate::observe::OpenObserver;
 use crate::record::Record;
-use crate::relay::{self, Rejections, Relay, Shutdown};
+use crate::relay::{self, BodyMemory, Rejections, Relay, Shutdown};
 use crate::rules::Rules;
 use crate::tls::leaf::Leaves;
 use crate::tls::upstream::Upstream;
@@ -53,6 +53,8 @@ pub struct Traffic {
     pub observers: Arc<dyn OpenObserver>,
     /// The rules by which requests are changed.
     pub rules: watch::Receiver<Arc<Rules>>,
+    /// The memory for bodies that are read for rules and budgets.
+    pub bodies: BodyMemory,
     /// Where everything that happens is stated.
     pub record: Arc<dyn Record>,
 }
@@ -74,6 +76,7 @@ impl Traffic {
             rejections: Rejections::default(),
             budgets: self.budgets,
             rules: self.rules,
+            bodies: self.bodies,
             observers: self.observers,
             record: Arc::clone(&self.record),
         });

@@ -53,9 +53,9 @@ pub enum SystemPrompt {
     Messages(&'static str),
 }
 
-/// How much a model may think. A request that says nothing of it is not given a budget: whether its
-/// model thinks at all is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How much a model may think. A request that says nothing of it is given a budget only where its
+/// model thinks unasked: all others would refuse it.
+#[derive(Debug, Clone, Copy)]
 pub struct ThinkingBudget {
     /// Where the budget stands.
     pub at: Pointers,
@@ -63,6 +63,10 @@ pub struct ThinkingBudget {
     pub least: u64,
     /// It must be less than the limit of all tokens that are generated.
     pub is_below_output: bool,
+    /// Words for how hard to think, beside which the provider refuses a budget.
+    pub levels: Pointers,
+    /// Whether a model of this name thinks when nothing is said of it, and takes a budget.
+    pub is_unasked: fn(&str) -> bool,
 }
 
 impl ThinkingBudget {
@@ -71,6 +75,8 @@ impl ThinkingBudget {
         at: &[],
         least: 0,
         is_below_output: false,
+        levels: &[],
+        is_unasked: |_| false,
     };
 }
 

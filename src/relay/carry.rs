@@ -150,6 +150,7 @@ impl Relay {
             request_head: self.config.timeouts.request_head,
             rules: self.rules.clone(),
             budgets: self.budgets.clone(),
+            bodies: self.bodies.clone(),
             caller,
             record: Arc::clone(&self.record),
         }

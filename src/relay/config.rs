@@ -25,6 +25,9 @@ pub struct Config {
     pub untrusting: Untrusting,
     /// Where the base-URL door leads for paths that name no provider.
     pub base_url_upstream: Option<BaseUrlTarget>,
+    /// The most memory, in bytes, that bodies take which are read for rules and budgets, in all
+    /// connections together.
+    pub max_body_memory: usize,
     /// How long each step may take.
     pub timeouts: Timeouts,
 }
@@ -40,10 +43,15 @@ impl Default for Config {
             programs: Vec::new(),
             untrusting: Untrusting::default(),
             base_url_upstream: None,
+            max_body_memory: DEFAULT_MAX_BODY_MEMORY,
             timeouts: Timeouts::default(),
         }
     }
 }
+
+/// Eight of the largest bodies that are read for a rule unless it says otherwise, or hundreds of
+/// usual ones, which have less than one MiB.
+const DEFAULT_MAX_BODY_MEMORY: usize = 256 << 20;
 
 #[cfg(test)]
 mod tests {

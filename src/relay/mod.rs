@@ -62,6 +62,7 @@ use route::{Opening, Route, route};
 use untrusting::Client;
 
 pub use config::Config;
+pub use forward::BodyMemory;
 pub(crate) use untrusting::Rejections;
 pub use untrusting::{TUNNELLED_FOR, Untrusting};
 
@@ -90,6 +91,8 @@ pub(crate) struct Relay {
     pub(crate) budgets: Option<Arc<Budgets>>,
     /// The rules by which requests are changed.
     pub(crate) rules: watch::Receiver<Arc<Rules>>,
+    /// The memory for bodies that are read for rules and budgets, of all connections together.
+    pub(crate) bodies: BodyMemory,
     /// Opens the observers of the plaintext.
     pub(crate) observers: Arc<dyn OpenObserver>,
     /// Where all facts are recorded.

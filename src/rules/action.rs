@@ -134,7 +134,7 @@ impl Rule {
 /// than the limit is lowered with it.
 fn limit_output(draft: &mut Draft<'_>, most: u64) -> Result<(), Failure> {
     let form = draft.form();
-    if form.output_tokens.is_empty() {
+    if form.output_tokens.is_empty() || !draft.is_for_text() {
         return Ok(());
     }
     let at = place(&draft.text, form.output_tokens)?;
@@ -148,19 +148,33 @@ fn limit_output(draft: &mut Draft<'_>, most: u64) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Lowers the budget for thinking, or writes one where the model would think unasked and without a
+/// limit.
 fn limit_thinking(draft: &mut Draft<'_>, most: u64) -> Result<(), Failure> {
-    if draft.form().thinking_tokens.at.is_empty() {
+    let budget = draft.form().thinking_tokens;
+    if budget.at.is_empty() || !draft.is_for_text() || limit_budget(draft, most)? {
         return Ok(());
     }
-    limit_budget(draft, most)
+    let thinks = draft
+        .model()?
+        .is_some_and(|model| (budget.is_unasked)(model.as_str()));
+    let levels = place(&draft.text, budget.levels)?;
+    if thinks && get(&draft.text, &levels)?.is_none() {
+        let at = place(&draft.text, budget.at)?;
+        draft.text = set(&draft.text, &at, &most.to_string(), Parents::Created)?;
+    }
+    Ok(())
 }
 
-/// Lowers the budget that a request has for thinking.
-fn limit_budget(draft: &mut Draft<'_>, most: u64) -> Result<(), Failure> {
+/// Lowers the budget that a request has for thinking. False when it has none.
+fn limit_budget(draft: &mut Draft<'_>, most: u64) -> Result<bool, Failure> {
     let budget = draft.form().thinking_tokens;
     let at = place(&draft.text, budget.at)?;
-    if is_within(&draft.text, &at, most)? != Some(false) {
-        return Ok(());
+    let Some(is_within) = is_within(&draft.text, &at, most)? else {
+        return Ok(false);
+    };
+    if is_within {
+        return Ok(true);
     }
     if most < budget.least {
         return Err(Failure::ThinkingTooLow {
@@ -169,7 +183,7 @@ fn limit_budget(draft: &mut Draft<'_>, most: u64) -> Result<(), Failure> {
         });
     }
     draft.text = replace(&draft.text, &at, &most.to_string())?;
-    Ok(())
+    Ok(true)
 }
 
 /// Whether the number there is at most this one; a negative one stands for no limit. `None` where

@@ -45,7 +45,7 @@ use conditions::Conditions;
 
 pub use check::{foreign_hosts, unknown_models};
 pub(crate) use coding::decode;
-pub use plan::{BodyPlan, Decision, HeadPlan, Outcome, Plan};
+pub use plan::{BodyPlan, Decision, HeadPlan, Outcome, Plan, TooLarge};
 pub use read::{Flaw, KEY, Source, read};
 
 /// Rules that were checked, in the order in which they are tried. The default has none.

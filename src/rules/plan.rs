@@ -27,7 +27,8 @@ pub enum Plan<'a> {
     /// Its body is needed.
     Body {
         /// So many bytes of it at most, as they come, which may be compressed. A larger body is not
-        /// read: [`BodyPlan::too_large`] says what happens instead.
+        /// read, nor one for which there is no memory: [`BodyPlan::too_large`] says what happens
+        /// instead.
         limit: usize,
         /// What is done with it.
         with: BodyPlan<'a>,
@@ -41,6 +42,15 @@ pub struct HeadPlan<'a>(Request<'a>);
 /// What is done with a request whose body is known.
 #[derive(Debug)]
 pub struct BodyPlan<'a>(Request<'a>);
+
+/// Why a body is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooLarge {
+    /// It is larger than the rules for it allow.
+    Limit,
+    /// Other bodies take the memory that there is for all of them.
+    Memory,
+}
 
 /// What became of a request.
 #[derive(Debug)]
@@ -78,14 +88,16 @@ struct Request<'a> {
     call: AskedCall,
     target: PathAndQuery,
     is_signed: bool,
+    /// The memory that there is for the text of the body, in bytes.
+    memory: usize,
 }
 
 /// The body, as far as it can be read.
 enum Body {
     /// Its text.
     Text(String),
-    /// It is larger than any of the rules reads.
-    TooLarge,
+    /// It is not read, because it is too large.
+    TooLarge(TooLarge),
     /// It has no text.
     Unreadable(Failure),
 }
@@ -125,6 +137,7 @@ impl<'a> Plan<'a> {
             is_signed: is_signed(request.headers, request.target),
             target: request.target.clone(),
             call,
+            memory: usize::MAX,
         };
         // What is asked for over a socket is in no body.
         if needs_body && !request.call.is_socket() {
@@ -147,21 +160,29 @@ impl HeadPlan<'_> {
 }
 
 impl BodyPlan<'_> {
+    /// The same where there is memory for a text of so many bytes at most.
+    #[must_use]
+    pub fn within(self, memory: usize) -> Self {
+        Self(Request { memory, ..self.0 })
+    }
+
     /// Applies the rules to head and body.
     pub fn apply(self, headers: &mut HeaderMap, body: &[u8]) -> Outcome {
         let limit = self.0.rules.iter().map(|rule| rule.max_body).max();
-        let body = match coding::decode(headers, body, limit.unwrap_or_default()) {
+        let limit = limit.unwrap_or_default();
+        let body = match coding::decode(headers, body, limit.min(self.0.memory)) {
             Ok(text) => Body::Text(text),
             Err(Unreadable::Coded) => Body::Unreadable(Failure::Unreadable),
-            Err(Unreadable::TooLarge) => Body::TooLarge,
+            Err(Unreadable::TooLarge) if self.0.memory < limit => Body::TooLarge(TooLarge::Memory),
+            Err(Unreadable::TooLarge) => Body::TooLarge(TooLarge::Limit),
         };
         self.0.apply(headers, body)
     }
 
-    /// The body is larger than the limit of the plan: only rules that need no more than the head are
+    /// The body is not read, for this reason: only rules that need no more than the head are
     /// applied.
-    pub fn too_large(self, headers: &mut HeaderMap) -> Outcome {
-        self.0.apply(headers, Body::TooLarge)
+    pub fn too_large(self, headers: &mut HeaderMap, why: TooLarge) -> Outcome {
+        self.0.apply(headers, Body::TooLarge(why))
     }
 }
 
@@ -169,7 +190,7 @@ impl Request<'_> {
     fn apply(self, headers: &mut HeaderMap, body: Body) -> Outcome {
         let asked = match &body {
             Body::Text(text) => self.call.read(text.as_bytes()),
-            Body::TooLarge | Body::Unreadable(_) => None,
+            Body::TooLarge(_) | Body::Unreadable(_) => None,
         };
         let original = Draft::new(
             &self.call,
@@ -177,7 +198,7 @@ impl Request<'_> {
             self.target.clone(),
             match &body {
                 Body::Text(text) => text.clone(),
-                Body::TooLarge | Body::Unreadable(_) => String::new(),
+                Body::TooLarge(_) | Body::Unreadable(_) => String::new(),
             },
         );
         let mut draft = original.clone();
@@ -279,15 +300,24 @@ impl Rule {
     fn may_read(&self, body: &Body) -> Result<(), Obstacle> {
         match body {
             Body::Text(text) if text.len() <= self.max_body => Ok(()),
-            Body::Text(_) | Body::TooLarge => Err(Obstacle {
-                result: RuleResult::TooLarge,
-                on_it: self.on_too_large,
-                reason: format!(
-                    "the body has more than {} bytes (max_body_mib)",
-                    self.max_body
-                ),
-            }),
+            Body::Text(_) => Err(self.too_large(TooLarge::Limit)),
+            Body::TooLarge(why) => Err(self.too_large(*why)),
             Body::Unreadable(failure) => Err(self.failed(failure)),
+        }
+    }
+
+    fn too_large(&self, why: TooLarge) -> Obstacle {
+        let reason = match why {
+            TooLarge::Limit => format!(
+                "the body has more than {} bytes (max_body_mib)",
+                self.max_body
+            ),
+            TooLarge::Memory => NO_MEMORY.to_owned(),
+        };
+        Obstacle {
+            result: RuleResult::TooLarge,
+            on_it: self.on_too_large,
+            reason,
         }
     }
 
@@ -321,6 +351,9 @@ fn decide(
         },
     }
 }
+
+/// Why a body is not read that alone would be small enough.
+const NO_MEMORY: &str = "the bodies of other requests take all the memory that there is for rules (rules.max_memory_mib)";
 
 /// Why a signed request stays as it is.
 const SIGNED: &str = "the request is signed: its provider would refuse it changed";

@@ -217,6 +217,7 @@ fn relay(
         budgets: None,
         observers,
         rules: tokio::sync::watch::channel(Arc::default()).1,
+        bodies: relay::BodyMemory::new(relay::Config::default().max_body_memory),
         record,
     };
     traffic.serve([(Door::Connect, listener)], tasks, &Shutdown::default());

@@ -17,7 +17,7 @@ use crate::cli::flags::ConfigFlags;
 use crate::config::rules_of;
 use crate::dialect::usual_url;
 use crate::record::{Caller, Host, Label as _, ProgramName, RepositoryName, RuleResult, SessionId};
-use crate::rules::{Decision, Outcome, Plan, RequestHead, Rules};
+use crate::rules::{Decision, Outcome, Plan, RequestHead, Rules, TooLarge};
 
 /// Show what rules make of a request, without sending it
 ///
@@ -130,7 +130,9 @@ impl Tried<'_> {
         let outcome = match plan {
             Plan::Pass => return None,
             Plan::Head(plan) => plan.apply(headers),
-            Plan::Body { limit, with } if self.body.len() > limit => with.too_large(headers),
+            Plan::Body { limit, with } if self.body.len() > limit => {
+                with.too_large(headers, TooLarge::Limit)
+            }
             Plan::Body { with, .. } => with.apply(headers, self.body),
         };
         (!outcome.uses.is_empty()).then_some(outcome)

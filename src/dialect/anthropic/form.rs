@@ -32,6 +32,7 @@ const NAMING: RequestForm = RequestForm {
         at: &["/thinking/budget_tokens"],
         least: LEAST_THINKING,
         is_below_output: true,
+        ..ThinkingBudget::NONE
     },
     stream_usage: None,
     refuse,

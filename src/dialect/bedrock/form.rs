@@ -34,6 +34,7 @@ static CONVERSE: RequestForm = RequestForm {
         at: &["/additionalModelRequestFields/thinking/budget_tokens"],
         least: LEAST_THINKING,
         is_below_output: true,
+        ..ThinkingBudget::NONE
     },
     stream_usage: None,
     refuse,

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use http::HeaderMap;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -13,6 +13,9 @@ use http_body_util::{BodyExt as _, BodyStream, Full, StreamBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::watch;
 use tokio::time::timeout;
+
+use super::memory::{BodyMemory, Reserved};
+use crate::rules::TooLarge;
 
 /// Any failure of a message; the reason for which HTTP/2 resets a stream is found among its sources.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -34,40 +37,83 @@ pub(super) fn full(content: Bytes) -> BoxBody {
 
 /// What was read of a body.
 pub(super) enum Collected {
-    /// All of it, and the trailers behind it.
-    Whole(Bytes, Option<HeaderMap>),
-    /// More than was asked for: the body as it came.
-    TooLarge(BoxBody),
+    /// All of it.
+    Whole(Whole),
+    /// More than may be read of it: the body as it came, and why it is not read.
+    TooLarge(BoxBody, TooLarge),
 }
 
-/// Reads a body of at most `limit` bytes.
+/// A whole body, and the memory that it takes.
+pub(super) struct Whole {
+    pub(super) content: Bytes,
+    pub(super) trailers: Option<HeaderMap>,
+    pub(super) reserved: Reserved,
+}
+
+/// Reads a body of at most `limit` bytes into `memory`.
 ///
 /// # Errors
 /// The agent's, when it breaks off.
-pub(super) async fn collect(mut body: BoxBody, limit: usize) -> Result<Collected, BoxError> {
+pub(super) async fn collect(
+    mut body: BoxBody,
+    limit: usize,
+    memory: &BodyMemory,
+) -> Result<Collected, BoxError> {
     // One that is known to be too large is not even begun.
     if body.size_hint().lower() > limit as u64 {
-        return Ok(Collected::TooLarge(body));
+        return Ok(Collected::TooLarge(body, TooLarge::Limit));
     }
-    let (mut pieces, mut length, mut trailers) = (Vec::new(), 0, None);
+    let (mut begun, mut reserved, mut trailers) = (Vec::new(), memory.reserve(), None);
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
             Ok(piece) => {
-                length += piece.len();
-                pieces.push(piece);
+                if let Err(why) = add(&mut begun, &piece, limit, &mut reserved) {
+                    begun.shrink_to_fit();
+                    let begun = [reserved.hold(Bytes::from(begun)), piece];
+                    return Ok(Collected::TooLarge(continued(begun, body), why));
+                }
             }
             Err(other) => trailers = other.into_trailers().ok(),
         }
-        if length > limit {
-            return Ok(Collected::TooLarge(begun(pieces, body)));
-        }
     }
-    Ok(Collected::Whole(joined(pieces, length), trailers))
+    begun.shrink_to_fit();
+    Ok(Collected::Whole(Whole {
+        content: Bytes::from(begun),
+        trailers,
+        reserved,
+    }))
+}
+
+/// Adds a piece, for which memory is reserved first. The pieces are copied together: each by itself
+/// would keep the buffer that it was read into, and one byte of a body could take a thousand.
+fn add(
+    content: &mut Vec<u8>,
+    piece: &[u8],
+    limit: usize,
+    reserved: &mut Reserved,
+) -> Result<(), TooLarge> {
+    let length = content.len() + piece.len();
+    if length > limit {
+        return Err(TooLarge::Limit);
+    }
+    if length > content.capacity() {
+        reserved.grow_up_to(length.max(content.capacity() * 2).min(limit));
+        let Some(more) = reserved.bytes().checked_sub(content.len()) else {
+            return Err(TooLarge::Memory);
+        };
+        if more < piece.len() {
+            return Err(TooLarge::Memory);
+        }
+        content.reserve_exact(more);
+    }
+    content.extend_from_slice(piece);
+    Ok(())
 }
 
 /// A body that was collected and goes as it came.
-pub(super) fn uncollected(content: Bytes, trailers: Option<HeaderMap>) -> BoxBody {
-    match trailers {
+pub(super) fn uncollected(whole: Whole) -> BoxBody {
+    let content = whole.reserved.hold(whole.content);
+    match whole.trailers {
         None => full(content),
         Some(trailers) => Full::new(content)
             .map_err(|never| match never {})
@@ -76,20 +122,11 @@ pub(super) fn uncollected(content: Bytes, trailers: Option<HeaderMap>) -> BoxBod
     }
 }
 
-/// A body of which some pieces were taken already.
-fn begun(pieces: Vec<Bytes>, rest: BoxBody) -> BoxBody {
-    let pieces = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
+/// A body of which the beginning was taken already.
+fn continued(beginning: [Bytes; 2], rest: BoxBody) -> BoxBody {
+    let pieces = beginning.into_iter().filter(|piece| !piece.is_empty());
+    let pieces = pieces.map(|piece| Ok(Frame::data(piece)));
     StreamBody::new(stream::iter(pieces).chain(BodyStream::new(rest))).boxed_unsync()
-}
-
-/// One piece stays where it is.
-fn joined(mut pieces: Vec<Bytes>, length: usize) -> Bytes {
-    if pieces.len() <= 1 {
-        return pieces.pop().unwrap_or_default();
-    }
-    let mut all = BytesMut::with_capacity(length);
-    pieces.iter().for_each(|piece| all.extend_from_slice(piece));
-    all.freeze()
 }
 
 /// A body that waits until the provider wants it (`Expect: 100-continue`), or says nothing for

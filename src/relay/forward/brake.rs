@@ -58,17 +58,17 @@ impl Exchanges {
         let mut request = request;
         if budgets.needs_call(now) && !asked.is_socket() {
             let (head, body) = request.into_parts();
-            let body = match collect(body, MAX_BODY).await? {
-                Collected::Whole(content, trailers) => {
-                    let text = decode(&head.headers, &content, MAX_BODY).ok();
+            let body = match collect(body, MAX_BODY, &self.bodies).await? {
+                Collected::Whole(whole) => {
+                    let text = decode(&head.headers, &whole.content, MAX_BODY).ok();
                     let read = text.and_then(|text| asked.read(text.as_bytes()));
                     call = read.map(|read| MadeCall {
                         model: read.model,
                         subagent: read.subagent,
                     });
-                    uncollected(content, trailers)
+                    uncollected(whole)
                 }
-                Collected::TooLarge(body) => body,
+                Collected::TooLarge(body, _) => body,
             };
             request = Request::from_parts(head, body);
         }

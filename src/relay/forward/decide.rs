@@ -1,17 +1,18 @@
 //! What becomes of a request before it is sent: the one place where it may be changed or refused.
 
 use bytes::Bytes;
-use http::Uri;
+use http::header::CONTENT_ENCODING;
 use http::request::Parts;
 use http::uri::PathAndQuery;
+use http::{HeaderMap, Uri};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tracing::debug;
 
-use super::body::{BoxBody, BoxError, Collected, collect, full, streamed, uncollected};
+use super::body::{BoxBody, BoxError, Collected, Whole, collect, streamed, uncollected};
 use super::exchange::Exchanges;
 use crate::record::{AppliedRules, Fact, Host};
-use crate::rules::{Decision, Outcome, Plan, RequestHead};
+use crate::rules::{BodyPlan, Decision, Outcome, Plan, RequestHead};
 
 /// What becomes of a request.
 pub(super) enum Decided {
@@ -50,13 +51,14 @@ impl Exchanges {
         let (outcome, body) = match plan {
             Plan::Pass => return Ok(Decided::as_it_is(head, streamed(body))),
             Plan::Head(plan) => (plan.apply(&mut head.headers), streamed(body)),
-            Plan::Body { limit, with } => match collect(streamed(body), limit).await? {
-                Collected::Whole(content, trailers) => {
-                    let outcome = with.apply(&mut head.headers, &content);
-                    (outcome, uncollected(content, trailers))
+            Plan::Body { limit, with } => {
+                match collect(streamed(body), limit, &self.bodies).await? {
+                    Collected::Whole(whole) => apply(with, limit, &mut head.headers, whole),
+                    Collected::TooLarge(body, why) => {
+                        (with.too_large(&mut head.headers, why), body)
+                    }
                 }
-                Collected::TooLarge(body) => (with.too_large(&mut head.headers), body),
-            },
+            }
         };
         let Outcome { decision, uses } = outcome;
         for rule_use in uses {
@@ -65,16 +67,12 @@ impl Exchanges {
         }
         Ok(match decision {
             Decision::Unchanged => Decided::as_it_is(head, body),
-            Decision::Changed {
-                target,
-                body: changed,
-                rules,
-            } => {
+            Decision::Changed { target, rules, .. } => {
                 if let Some(target) = target {
                     head.uri = with_target(head.uri, target)?;
                 }
                 Decided::Send {
-                    request: Request::from_parts(head, changed.map_or(body, full)),
+                    request: Request::from_parts(head, body),
                     rules: Some(rules),
                 }
             }
@@ -90,6 +88,30 @@ impl Decided {
             rules: None,
         }
     }
+}
+
+/// Applies rules to a request whose body was read, and returns the body that goes on.
+fn apply(
+    plan: BodyPlan<'_>,
+    limit: usize,
+    headers: &mut HeaderMap,
+    mut whole: Whole,
+) -> (Outcome, BoxBody) {
+    let mut plan = plan;
+    if headers.contains_key(CONTENT_ENCODING) {
+        // How long its text is shows only when it is decompressed.
+        let compressed = whole.reserved.bytes();
+        whole.reserved.grow_up_to(compressed.saturating_add(limit));
+        plan = plan.within(whole.reserved.bytes() - compressed);
+    }
+    let mut outcome = plan.apply(headers, &whole.content);
+    if let Decision::Changed { body, .. } = &mut outcome.decision
+        && let Some(changed) = body.take()
+    {
+        // Trailers are about the body that the agent has sent.
+        (whole.content, whole.trailers) = (changed, None);
+    }
+    (outcome, uncollected(whole))
 }
 
 /// The same scheme and authority with another path and query.

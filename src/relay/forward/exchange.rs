@@ -14,6 +14,7 @@ use tracing::debug;
 use super::body::{BoxBody, BoxError, after_continue, full, streamed};
 use super::decide::Decided;
 use super::fields::{self, ConnectionOptions, Misuse};
+use super::memory::BodyMemory;
 use super::providers::{Providers, Unrouted};
 use super::sender::Provider;
 use super::side::SharedAgentState;
@@ -29,6 +30,7 @@ pub(super) struct Exchanges {
     pub(super) agent: SharedAgentState,
     pub(super) rules: watch::Receiver<Arc<Rules>>,
     pub(super) budgets: Option<Arc<Budgets>>,
+    pub(super) bodies: BodyMemory,
     pub(super) caller: ConnectionCaller,
     pub(super) record: Arc<dyn Record>,
     /// What goes on after HTTP.
@@ -67,7 +69,9 @@ impl Exchanges {
             Decided::Send { request, rules } => (request, rules),
             Decided::Answer(refusal) => return Ok(answer(refusal)),
         };
-        let response = provider.send(waiting_for_continue(request), rules).await?;
+        let request = with_interim(request, &self.agent);
+        let response = provider.send(request, rules).await?;
+        self.agent.interim_written().await;
         self.respond(response, upgrading)
     }
 
@@ -171,16 +175,27 @@ fn answer(response: Response<Bytes>) -> Response<BoxBody> {
     response
 }
 
-/// Where the agent waits for word before it sends its body, that word is the provider's.
-fn waiting_for_continue(request: Request<BoxBody>) -> Request<BoxBody> {
-    if !is_http1(request.version()) || !fields::expects_continue(request.headers()) {
+/// Where the agent waits for word before it sends its body, that word is the provider's. All other
+/// interim responses go to an agent that speaks HTTP/1.1; those of HTTP/2 hyper keeps to itself.
+fn with_interim(request: Request<BoxBody>, agent: &SharedAgentState) -> Request<BoxBody> {
+    if request.version() != Version::HTTP_11 {
         return request;
     }
     let (wanted, is_wanted) = watch::channel(false);
-    let mut request = request.map(|body| after_continue(body, is_wanted));
+    let waits = fields::expects_continue(request.headers());
+    let mut request = if waits {
+        request.map(|body| after_continue(body, is_wanted))
+    } else {
+        request
+    };
+    let agent = agent.clone();
     hyper::ext::on_informational(&mut request, move |interim| {
-        if interim.status() == StatusCode::CONTINUE {
+        if waits && interim.status() == StatusCode::CONTINUE {
+            // hyper tells the agent when the body is asked for.
             wanted.send_replace(true);
+        } else {
+            let mut agent = agent.lock();
+            agent.interim.add(interim.status(), interim.headers());
         }
     });
     request

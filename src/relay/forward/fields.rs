@@ -88,6 +88,14 @@ pub(super) fn of_response(
     Ok(options)
 }
 
+/// Takes the fields of the connection out of an interim response of HTTP/1. What its `Connection`
+/// names is left out if it may be, and cannot refuse it: the final response is still to come.
+pub(super) fn of_interim(headers: &mut HeaderMap) {
+    if strip(headers).is_err() {
+        headers.remove(CONNECTION);
+    }
+}
+
 /// Whether the agent waits for word before it sends the body.
 pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
     headers

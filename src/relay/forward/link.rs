@@ -40,6 +40,7 @@ pub(in crate::relay) async fn forward(
         request_head,
         rules,
         budgets,
+        bodies,
         caller,
         record,
     } = surroundings;
@@ -52,6 +53,7 @@ pub(in crate::relay) async fn forward(
         agent: state.clone(),
         rules,
         budgets,
+        bodies,
         caller,
         record,
         upgrades,
@@ -223,6 +225,10 @@ impl<'a> Link<'a> {
         self.poll_providers(cx);
         if !self.observe() {
             return Poll::Ready(Step::Yield);
+        }
+        if self.state.lock().interim.is_overfull() {
+            warn!("a provider sends more interim responses than its agent reads");
+            return Poll::Ready(Step::End(End::ProviderGone));
         }
         match &self.result {
             Some(Err(_)) => Poll::Ready(Step::End(self.end())),

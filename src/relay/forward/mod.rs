@@ -12,7 +12,9 @@ mod brake;
 mod decide;
 mod exchange;
 mod fields;
+mod interim;
 mod link;
+mod memory;
 mod open;
 mod passed;
 mod protocol;
@@ -33,6 +35,7 @@ use crate::record::{ConnectionCaller, Record};
 use crate::rules::Rules;
 
 pub(super) use link::forward;
+pub use memory::BodyMemory;
 pub(super) use open::Opener;
 pub(super) use protocol::Protocol;
 pub(super) use providers::{BaseUrlProviders, Providers};
@@ -47,6 +50,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) rules: watch::Receiver<Arc<Rules>>,
     /// Stop calls when they are used up; `None` where there are none.
     pub(super) budgets: Option<Arc<Budgets>>,
+    /// The memory for bodies that are read for rules and budgets.
+    pub(super) bodies: BodyMemory,
     /// Who has opened the connection.
     pub(super) caller: ConnectionCaller,
     /// Where facts are recorded.

@@ -4,6 +4,7 @@
 //! could be understood in two ways, the second keeps what has passed for the observer. Both leave
 //! the stream itself with the connection, which ends it when HTTP is over.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 use tokio_rustls::{client, server};
 
+use super::interim::Interim;
 use super::passed::Passed;
 use crate::observe::{Direction, RequestCheck};
 use crate::tls::read_ahead::ReadAhead;
@@ -92,6 +94,8 @@ pub(super) struct AgentState {
     pub(super) has_failed: bool,
     /// A request to leave HTTP is under way, or HTTP was left.
     pub(super) is_upgrading: bool,
+    /// Interim responses on their way to the agent.
+    pub(super) interim: Interim,
 }
 
 impl AgentState {
@@ -121,12 +125,22 @@ impl SharedAgentState {
             has_ended: false,
             has_failed: false,
             is_upgrading: false,
+            interim: Interim::default(),
         })))
     }
 
     /// What follows is not HTTP any more.
     pub(super) fn leave_http(&self) {
         self.lock().check = None;
+    }
+
+    /// Ready when every interim response that was added is written.
+    pub(super) async fn interim_written(&self) {
+        poll_fn(|cx| match self.lock().interim.is_empty(cx.waker()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
     }
 
     /// Takes note of what moved, or of the failure to move it.
@@ -147,6 +161,31 @@ impl SharedAgentState {
 impl AgentStream {
     pub(super) fn new(side: SharedSide, state: SharedAgentState) -> Self {
         Self { side, state }
+    }
+
+    /// Writes the interim responses that may be written now.
+    fn poll_interim(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let written = {
+                let state = self.state.lock();
+                let Some(next) = state.interim.next() else {
+                    return Poll::Ready(Ok(()));
+                };
+                ready!(Pin::new(&mut *self.side.lock()).poll_write(cx, next))
+            };
+            let count = self.state.note(written)?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.state.lock().interim.wrote(count);
+        }
+    }
+
+    /// Takes note of what hyper has written.
+    fn hyper_wrote(&self, written: io::Result<usize>) -> io::Result<usize> {
+        let count = self.state.note(written)?;
+        self.state.lock().interim.hyper_wrote();
+        Ok(count)
     }
 }
 
@@ -184,11 +223,15 @@ impl AsyncWrite for AgentStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
         let written = ready!(Pin::new(&mut *self.side.lock()).poll_write(cx, buf));
-        Poll::Ready(self.state.note(written))
+        Poll::Ready(self.hyper_wrote(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes only what it has written to the end.
+        self.state.lock().interim.hyper_flushed(cx.waker());
+        ready!(self.poll_interim(cx))?;
         Pin::new(&mut *self.side.lock()).poll_flush(cx)
     }
 
@@ -201,8 +244,9 @@ impl AsyncWrite for AgentStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
         let written = ready!(Pin::new(&mut *self.side.lock()).poll_write_vectored(cx, bufs));
-        Poll::Ready(self.state.note(written))
+        Poll::Ready(self.hyper_wrote(written))
     }
 
     fn is_write_vectored(&self) -> bool {

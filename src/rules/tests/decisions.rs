@@ -2,7 +2,7 @@
 
 use super::{Request, rule, rules_of};
 use crate::record::RuleResult::{Applied, Denied, Failed, Signed, TooLarge, Unchanged};
-use crate::rules::{Decision, Plan};
+use crate::rules::{Decision, Outcome, Plan};
 
 const BODY: &str = r#"{"model":"a","max_tokens":10,"messages":[]}"#;
 
@@ -76,6 +76,10 @@ fn conditions_are_about_what_the_agent_asked_for() {
     assert_eq!(asked, Some("a"));
 }
 
+fn reason(outcome: &Outcome) -> &str {
+    outcome.uses[0].reason.as_deref().unwrap_or_default()
+}
+
 #[test]
 fn a_body_that_is_too_large_or_unreadable_passes_or_is_refused() {
     let large = format!(r#"{{"model":"a","x":"{}"}}"#, "x".repeat(1 << 20));
@@ -97,6 +101,23 @@ fn a_body_that_is_too_large_or_unreadable_passes_or_is_refused() {
     assert_eq!(limit, 1 << 20);
     let outcome = with.apply(&mut message.headers.clone(), &coded);
     assert_eq!(outcome.uses[0].result, TooLarge);
+    assert!(reason(&outcome).contains("(max_body_mib)"));
+
+    // It would be small enough, but there is no memory for what it unpacks to.
+    let coded = zstd::encode_all(BODY.as_bytes(), 1).expect("memory");
+    for (memory, result) in [(BODY.len() - 1, TooLarge), (BODY.len(), Applied)] {
+        let Plan::Body { with, .. } = message.plan(&rules) else {
+            panic!("the body is needed")
+        };
+        let outcome = with
+            .within(memory)
+            .apply(&mut message.headers.clone(), &coded);
+        assert_eq!(outcome.uses[0].result, result);
+        assert_eq!(
+            reason(&outcome).contains("(rules.max_memory_mib)"),
+            result == TooLarge
+        );
+    }
 
     for body in ["", "{", "no", "{}{}", "\u{feff}{}"] {
         let changed = Request::message(body).under(&rule("r", r#"set = { "/a" = 1 }"#));
@@ -249,5 +270,65 @@ fn limits_only_ever_go_down() {
     assert_eq!(
         thinking(r#"{"thinking":{"budget_tokens":2001}}"#).as_deref(),
         Some(r#"{"thinking":{"budget_tokens":2000}}"#)
+    );
+}
+
+#[test]
+fn a_model_that_thinks_unasked_is_given_a_budget() {
+    let gemini = |target: &'static str, body: &str, keys: &str| {
+        let request = Request::new("generativelanguage.googleapis.com", target, body);
+        let changed = request.under(&rule("r", keys));
+        assert!(changed.denial().is_none(), "{:?}", changed.uses());
+        changed.body().map(str::to_owned)
+    };
+    const PRO: &str = "/v1beta/models/gemini-2.5-pro:generateContent";
+    let thinking = |body: &str| gemini(PRO, body, "max_thinking_tokens = 500");
+    assert_eq!(
+        thinking("{}").as_deref(),
+        Some(r#"{"generationConfig":{"thinkingConfig":{"thinkingBudget":500}}}"#)
+    );
+    assert_eq!(
+        thinking(r#"{"generation_config":{"temperature":1}}"#).as_deref(),
+        Some(
+            r#"{"generation_config":{"temperature":1,"thinking_config":{"thinking_budget":500}}}"#
+        )
+    );
+    // As much as it wants.
+    assert_eq!(
+        thinking(r#"{"generationConfig":{"thinkingConfig":{"thinkingBudget":-1}}}"#).as_deref(),
+        Some(r#"{"generationConfig":{"thinkingConfig":{"thinkingBudget":500}}}"#)
+    );
+    for body in [
+        r#"{"generationConfig":{"thinkingConfig":{"thinkingBudget":0}}}"#,
+        // A word for it excludes a number.
+        r#"{"generationConfig":{"thinkingConfig":{"thinkingLevel":"low"}}}"#,
+        r#"{"generation_config":{"thinking_config":{"thinking_level":"low"}}}"#,
+    ] {
+        assert_eq!(thinking(body), None, "{body}");
+    }
+    let two = |target, keys| gemini(target, "{}", keys);
+    let old = "/v1beta/models/gemini-2.0-flash:generateContent";
+    assert_eq!(two(old, "max_thinking_tokens = 500"), None);
+    // What counts is the model that a rule puts in.
+    let other = "model = \"gemini-2.5-pro\"\nmax_thinking_tokens = 500";
+    assert!(two(old, other).is_some_and(|body| body.contains("thinkingBudget")));
+    let back = "model = \"gemini-2.0-flash\"\nmax_thinking_tokens = 500";
+    assert_eq!(two(PRO, back), None);
+    // Nothing is generated, so that there is nothing to limit.
+    let count = "/v1beta/models/gemini-2.5-pro:countTokens";
+    for keys in ["max_thinking_tokens = 500", "max_output_tokens = 500"] {
+        assert_eq!(two(count, keys), None, "{keys}");
+    }
+    let wrapped = Request::new(
+        "cloudcode-pa.googleapis.com",
+        "/v1internal:generateContent",
+        r#"{"model":"gemini-2.5-pro","request":{}}"#,
+    );
+    let changed = wrapped.under(&rule("r", "max_thinking_tokens = 500"));
+    assert_eq!(
+        changed.body(),
+        Some(
+            r#"{"model":"gemini-2.5-pro","request":{"generationConfig":{"thinkingConfig":{"thinkingBudget":500}}}}"#
+        )
     );
 }

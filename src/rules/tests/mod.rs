@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{Decision, Flaw, Outcome, Plan, RequestHead, Rules, Source, read};
+use super::{Decision, Flaw, Outcome, Plan, RequestHead, Rules, Source, TooLarge, read};
 use crate::record::{Caller, Host, RuleResult};
 
 /// A request of an agent.
@@ -67,7 +67,9 @@ impl Request {
                 uses: Vec::new(),
             },
             Plan::Head(plan) => plan.apply(&mut headers),
-            Plan::Body { limit, with } if self.body.len() > limit => with.too_large(&mut headers),
+            Plan::Body { limit, with } if self.body.len() > limit => {
+                with.too_large(&mut headers, TooLarge::Limit)
+            }
             Plan::Body { with, .. } => with.apply(&mut headers, self.body.as_bytes()),
         };
         Changed { headers, outcome }

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use super::options;
+use super::{frame, options};
 use crate::kit::{Gravimeter, GravimeterOptions, read_all, soon};
 
 /// Both ends of one connection, as HTTP/2 sees them.
@@ -260,13 +260,6 @@ async fn a_provider_that_says_good_bye_has_the_agent_open_a_new_connection() {
     gravimeter.close().await;
 }
 
-/// A frame of HTTP/2 as bytes.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
-    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-    [&head[..], payload].concat()
-}
-
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// `:method: POST`, `:scheme: https`, `:path: /`, `:authority: a`.
 const POST: &[u8] = b"\x83\x87\x84\x41\x01a";
@@ -329,5 +322,44 @@ async fn no_flood_of_the_agents_gets_through() {
             "{name}: {reached} bytes reached the provider"
         );
     }
+    gravimeter.close().await;
+}
+
+#[tokio::test]
+async fn websockets_over_http2_are_not_offered() {
+    let gravimeter = start().await;
+    let (agent, provider) = gravimeter.pair().await;
+    let mut offering = server::Builder::new();
+    offering.enable_connect_protocol();
+    let (agent, provider) = soon(async {
+        tokio::join!(
+            client::handshake(agent),
+            offering.handshake::<_, Bytes>(provider)
+        )
+    })
+    .await;
+    let (mut agent, connection) = agent.expect("HTTP/2");
+    let driver = TaskTracker::new().spawn(connection);
+    let mut provider = provider.expect("HTTP/2");
+    let provider = TaskTracker::new().spawn(async move {
+        while let Some(next) = provider.accept().await {
+            let (request, mut respond) = next.expect("an open connection");
+            assert_eq!(request.method(), "POST", "nothing else gets through");
+            respond
+                .send_response(Response::new(()), true)
+                .expect("open");
+        }
+    });
+    // An answer shows that the settings of both sides were read.
+    let (response, _) = agent.send_request(post("/"), true).expect("open");
+    assert_eq!(soon(response).await.expect("an answer").status(), 200);
+    assert!(!agent.is_extended_connect_protocol_enabled());
+    let connect = Request::connect("api.example.com:443")
+        .body(())
+        .expect("a request");
+    let (response, _) = agent.send_request(connect, false).expect("open");
+    assert_eq!(soon(response).await.expect("an answer").status(), 405);
+    drop((agent, driver));
+    soon(provider).await.expect("no panic");
     gravimeter.close().await;
 }

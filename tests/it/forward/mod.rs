@@ -4,17 +4,20 @@
 
 mod base_url;
 mod endings;
+mod floods;
 mod http1;
 mod http2;
+mod interim;
+mod memory;
 mod refused;
 mod rules;
 
 use std::path::PathBuf;
 
 use gravimeter::rules::{Rules, Source, read};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 
-use crate::kit::{Gravimeter, GravimeterOptions, soon};
+use crate::kit::{Gravimeter, GravimeterOptions, soon, write_pieces};
 
 /// A rule that may be for any request to the host, and is for those that carry a certain field.
 const RULE: &str = r#"
@@ -45,6 +48,11 @@ async fn start() -> Gravimeter {
     Gravimeter::with(options()).await
 }
 
+/// Sends a text at once.
+async fn send(stream: &mut (impl AsyncWrite + Unpin), text: &str) {
+    write_pieces(stream, text.as_bytes(), &[usize::MAX], false).await;
+}
+
 /// A message up to the end of its head.
 async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
@@ -65,4 +73,11 @@ async fn read_until(stream: &mut (impl AsyncRead + Unpin), end: &[u8]) -> Vec<u8
         bytes.push(soon(stream.read_u8()).await.expect("the rest of it"));
     }
     bytes
+}
+
+/// A frame of HTTP/2 as bytes.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+    [&head[..], payload].concat()
 }

@@ -11,7 +11,7 @@ use gravimeter::capture::{Door, OriginalDst, Owners, Peers, listener};
 use gravimeter::record::{Caller, Disposition, Fact, Host, HostPattern};
 use gravimeter::relay::base_url::BaseUrlTarget;
 use gravimeter::relay::timeouts::Timeouts;
-use gravimeter::relay::{self, Shutdown, Untrusting};
+use gravimeter::relay::{self, BodyMemory, Shutdown, Untrusting};
 use gravimeter::rules::Rules;
 use gravimeter::tls::authority::Authority;
 use gravimeter::tls::leaf::Leaves;
@@ -47,6 +47,8 @@ pub struct GravimeterOptions {
     pub untrusting: Untrusting,
     /// The rules by which requests are changed.
     pub rules: Rules,
+    /// The most memory that bodies take which are read for rules, in bytes.
+    pub max_body_memory: usize,
     /// Where the base-URL door leads for paths of no provider.
     pub base_url_upstream: Option<BaseUrlTarget>,
 }
@@ -65,6 +67,7 @@ impl Default for GravimeterOptions {
             keep: true,
             untrusting: Untrusting::default(),
             rules: Rules::default(),
+            max_body_memory: relay::Config::default().max_body_memory,
             base_url_upstream: None,
         }
     }
@@ -135,6 +138,7 @@ impl Gravimeter {
                 programs: Vec::new(),
                 untrusting: options.untrusting,
                 base_url_upstream: options.base_url_upstream,
+                max_body_memory: options.max_body_memory,
                 timeouts: options.timeouts,
             },
             connect_request: options.connect_request,
@@ -149,6 +153,7 @@ impl Gravimeter {
             budgets: None,
             observers: Arc::new(recorder),
             rules: watch::channel(Arc::new(options.rules)).1,
+            bodies: BodyMemory::new(options.max_body_memory),
             record: facts.clone(),
         };
         let (tasks, shutdown) = (TaskTracker::new(), Shutdown::default());
