@@ -50,6 +50,9 @@ impl Deflate {
 
     /// A message as it is sent.
     pub(super) fn compress(&mut self, plain: &[u8]) -> Result<Vec<u8>> {
+        if plain.is_empty() {
+            return Ok(EMPTY.to_vec());
+        }
         self.sent.write_all(plain)?;
         self.sent.flush()?;
         let mut message = mem::take(self.sent.get_mut());
@@ -68,6 +71,9 @@ impl Deflate {
 
 /// How a flushed block ends, which is left off each message (RFC 7692 section 7.2.1).
 const END: [u8; 4] = [0, 0, 0xff, 0xff];
+
+/// A message without content (RFC 7692 section 7.2.3.6): flushing twice in a row writes nothing.
+const EMPTY: [u8; 1] = [0];
 
 #[cfg(test)]
 mod tests {
