@@ -33,6 +33,12 @@ pub async fn stall(count: usize) -> u64 {
     let upstream = Upstream::start().await;
     let binary = Binary::start(&upstream.flags(&[])).await;
     let (mut clean_agent, mut clean_provider) = upstream.stream(&binary).await;
+    // What connections cost by themselves, and what the first ones cost, is not looked at here.
+    let mut connections = Vec::new();
+    for _ in 0..count {
+        connections.push(upstream.pair(&binary).await);
+    }
+    drop(connections);
     let before = binary.memory().peak;
     let mut growth = 0;
     for down in [true, false] {
