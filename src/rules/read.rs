@@ -129,7 +129,9 @@ impl Reader<'_> {
                 }
                 None if is_configuration => {}
                 None => {
-                    let message = format!("there is nothing of that name: {HOW}");
+                    let message = format!(
+                        "there is nothing of that name: {HOW}; give a configuration as --config FILE"
+                    );
                     self.flaw(&name.span(), Some(name.get_ref()), message);
                 }
             }

@@ -37,7 +37,7 @@ name = "empty"
         "rules.toml:7: patch: an operation of this kind needs `value`",
         "rules.toml:8: set_header: \"Authorization\" cannot be set or removed",
         "rules.toml:10: the rule does nothing: write one of deny",
-        "rules.toml:13: other: there is nothing of that name",
+        "rules.toml:13: other: there is nothing of that name: a file of rules is made of [[rule]] blocks with a name, what they match and what they do; give a configuration as --config FILE",
     ];
     let mut sorted = found.clone();
     sorted.sort_by_key(|flaw| {
