@@ -1,6 +1,9 @@
 //! One direction of a connection as a state machine: read a chunk, write all of it, flush, report
 //! it, and again.
 //!
+//! A chunk is what is there already: one record of the source, and those that came with it. A write
+//! costs more than reading several records, and each wakes the receiver.
+//!
 //! At most one chunk is in flight. While nothing flows, nothing is held: a chunk is read onto the
 //! stack, and moves to the heap only when its receiver does not take it at once.
 
@@ -47,6 +50,18 @@ pub(super) struct Chunk {
     bytes: Box<[u8]>,
     written: usize,
     read: Instant,
+    next: Next,
+}
+
+/// What follows a chunk.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    /// More, perhaps.
+    Read,
+    /// The source has ended.
+    End,
+    /// The source has failed.
+    Fail,
 }
 
 impl Lane {
@@ -69,17 +84,13 @@ impl Lane {
                 bytes,
                 written,
                 read,
+                next,
             }) => {
-                let sent = ready!(poll_send(cx, sink, bytes, written));
+                let (sent, next) = (ready!(poll_send(cx, sink, bytes, written)), *next);
                 if sent.is_ok() {
                     witness.passed(bytes, *read);
                 }
-                *self = if sent.is_ok() {
-                    Self::Reading
-                } else {
-                    Self::Broken
-                };
-                Poll::Ready(Ok(()))
+                Poll::Ready(self.go_on(sent, next))
             }
             Self::Ending => {
                 let told = ready!(Pin::new(sink).poll_shutdown(cx));
@@ -123,26 +134,65 @@ impl Lane {
     {
         let mut space = [const { MaybeUninit::uninit() }; CHUNK];
         let mut chunk = ReadBuf::uninit(&mut space);
-        ready!(Pin::new(source).poll_read(cx, &mut chunk)).map_err(|_| SourceGone)?;
-        let (bytes, read, mut written) = (chunk.filled(), Instant::now(), 0);
-        if bytes.is_empty() {
+        ready!(Pin::new(&mut *source).poll_read(cx, &mut chunk)).map_err(|_| SourceGone)?;
+        if chunk.filled().is_empty() {
             *self = Self::Ending;
             return Poll::Ready(Ok(()));
         }
+        let (read, mut written) = (Instant::now(), 0);
+        let next = read_more(cx, source, &mut chunk);
+        let bytes = chunk.filled();
         match poll_send(cx, sink, bytes, &mut written) {
-            Poll::Ready(Ok(())) => witness.passed(bytes, read),
-            Poll::Ready(Err(_)) => *self = Self::Broken,
+            Poll::Ready(sent) => {
+                if sent.is_ok() {
+                    witness.passed(bytes, read);
+                }
+                Poll::Ready(self.go_on(sent, next))
+            }
             Poll::Pending => {
                 *self = Self::Writing(Chunk {
                     bytes: bytes.into(),
                     written,
                     read,
+                    next,
                 });
-                return Poll::Pending;
+                Poll::Pending
             }
         }
-        Poll::Ready(Ok(()))
     }
+
+    /// A chunk was written, or could not be.
+    fn go_on(&mut self, sent: io::Result<()>, next: Next) -> Result<(), SourceGone> {
+        *self = match (sent, next) {
+            (Err(_), _) => Self::Broken,
+            (Ok(()), Next::Read) => Self::Reading,
+            (Ok(()), Next::End) => Self::Ending,
+            (Ok(()), Next::Fail) => return Err(SourceGone),
+        };
+        Ok(())
+    }
+}
+
+/// Reads what has come already behind the beginning of a chunk, while there is room for a whole
+/// record.
+fn read_more<R: AsyncRead + Unpin>(
+    cx: &mut Context<'_>,
+    source: &mut R,
+    chunk: &mut ReadBuf<'_>,
+) -> Next {
+    for _ in 1..MAX_READS {
+        if chunk.remaining() < RECORD {
+            break;
+        }
+        let before = chunk.filled().len();
+        match Pin::new(&mut *source).poll_read(cx, chunk) {
+            Poll::Ready(Ok(())) if chunk.filled().len() == before => return Next::End,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Next::Fail,
+            Poll::Pending => break,
+        }
+    }
+    Next::Read
 }
 
 /// Writes what is not yet written and flushes, so that nothing waits in a buffer of ours.
@@ -161,6 +211,12 @@ fn poll_send<W: AsyncWrite + Unpin>(
     Pin::new(sink).poll_flush(cx)
 }
 
-/// A TLS record holds at most this much plaintext (RFC 8446 section 5.1), so one record passes as
-/// one chunk.
-const CHUNK: usize = 16 * 1024;
+/// Most plaintext of a TLS record, in bytes (RFC 8446 section 5.1).
+const RECORD: usize = 16 * 1024;
+
+/// Most bytes of a chunk: four of the longest records.
+const CHUNK: usize = 4 * RECORD;
+
+/// Most records of a chunk, so that the first of many short ones does not wait for the others: some
+/// 10 µs are as long as a write takes.
+const MAX_READS: usize = 16;

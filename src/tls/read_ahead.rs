@@ -102,8 +102,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAhead<S> {
 /// its own.
 const SMALL_READ: usize = 4 * 1024;
 
-/// The two longest records.
-const AHEAD: usize = 32 * 1024;
+/// Four of the longest records with their headers and tags (RFC 8446 section 5.2), which the relay
+/// writes as one chunk.
+const AHEAD: usize = 4 * (16 * 1024 + 256 + 5);
 
 #[cfg(test)]
 mod tests {
