@@ -3,8 +3,6 @@
 //! Prometheus's specification of native histograms:
 //! <https://prometheus.io/docs/specs/native_histograms/>.
 
-use std::collections::BTreeMap;
-
 use prometheus_client::encoding::{NativeHistogram, NativeHistogramBuckets};
 use prometheus_client::metrics::histogram::{
     DEFAULT_NATIVE_HISTOGRAM_ZERO_THRESHOLD, Histogram, NativeHistogramConfig,
@@ -36,17 +34,28 @@ pub(super) fn histogram(edges: impl IntoIterator<Item = f64>) -> Histogram {
 #[derive(Debug)]
 pub(super) struct NativeBuckets {
     schema: i8,
+    /// 2^schema.
+    buckets_per_doubling: f64,
     zeros: u64,
-    /// How many values fell into each bucket: that with index `n` ends at 2^(n / 2^schema).
-    positive: BTreeMap<i32, u64>,
+    /// The buckets that are not empty, by index: that with index `n` ends at 2^(n / 2^schema). In one
+    /// piece of memory, because most values fall into a bucket that is there.
+    positive: Vec<Bucket>,
+}
+
+/// A bucket, and how many values fell into it.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    index: i32,
+    count: u64,
 }
 
 impl NativeBuckets {
     pub(super) fn new() -> Self {
         Self {
             schema: SCHEMA,
+            buckets_per_doubling: f64::from(SCHEMA).exp2(),
             zeros: 0,
-            positive: BTreeMap::new(),
+            positive: Vec::new(),
         }
     }
 
@@ -56,9 +65,23 @@ impl NativeBuckets {
             self.zeros += times;
             return;
         }
-        *self.positive.entry(self.index(value)).or_default() += times;
-        if self.positive.len() > MAX_BUCKETS && self.schema > MIN_SCHEMA {
-            self.halve_resolution();
+        let index = self.index(value);
+        match self
+            .positive
+            .binary_search_by_key(&index, |bucket| bucket.index)
+        {
+            Ok(place) => {
+                if let Some(bucket) = self.positive.get_mut(place) {
+                    bucket.count += times;
+                }
+            }
+            Err(place) => {
+                let count = times;
+                self.positive.insert(place, Bucket { index, count });
+                if self.positive.len() > MAX_BUCKETS && self.schema > MIN_SCHEMA {
+                    self.halve_resolution();
+                }
+            }
         }
     }
 
@@ -67,18 +90,23 @@ impl NativeBuckets {
         reason = "2^10 doublings of at most 2^7 buckets each"
     )]
     fn index(&self, value: f64) -> i32 {
-        let buckets_per_doubling = f64::from(self.schema).exp2();
-        (value.log2() * buckets_per_doubling).ceil() as i32
+        (value.log2() * self.buckets_per_doubling).ceil() as i32
     }
 
     /// Merges each pair of buckets that are one at the next lower schema.
     fn halve_resolution(&mut self) {
         self.schema -= 1;
-        let mut merged = BTreeMap::new();
-        for (index, count) in &self.positive {
-            *merged.entry((index + 1).div_euclid(2)).or_default() += count;
+        self.buckets_per_doubling = f64::from(self.schema).exp2();
+        for bucket in &mut self.positive {
+            bucket.index = (bucket.index + 1).div_euclid(2);
         }
-        self.positive = merged;
+        self.positive.dedup_by(|later, earlier| {
+            let is_same = later.index == earlier.index;
+            if is_same {
+                earlier.count += later.count;
+            }
+            is_same
+        });
     }
 
     /// The form in which they are exported.
@@ -90,7 +118,7 @@ impl NativeBuckets {
             deltas: Vec::new(),
         };
         let (mut next, mut previous) = (0, 0);
-        for (&index, &count) in &self.positive {
+        for &Bucket { index, count } in &self.positive {
             let gap = index - next;
             if encoded.spans.is_empty() || gap > MAX_EMPTY_BUCKETS {
                 encoded.spans.push((gap, 0));

@@ -79,12 +79,20 @@ struct Shape<T: 'static> {
     /// Its strings and numbers, in order.
     scalars: Box<[Scalar]>,
     /// What it hands out, in order.
-    values: Box<[(T, Origin)]>,
-    paths: &'static Paths<T>,
+    values: Box<[KnownValue<T>]>,
     /// The scalars that are others in the document that is being read, and where they stand there.
     changes: Vec<(usize, Scalar)>,
     /// The scalars that may be others than in the document that was read before.
     unsettled: ScalarSet,
+}
+
+/// A value that the shape hands out.
+#[derive(Debug)]
+struct KnownValue<T> {
+    tag: T,
+    /// It is left out where it repeats that of the document before.
+    lasts: bool,
+    origin: Origin,
 }
 
 /// Where a value comes from: a scalar has an index, and its text, unless it is changed.
@@ -130,7 +138,7 @@ impl<T: Copy> Shape<T> {
         {
             if !values
                 .iter()
-                .any(|(_, origin)| origin.scalar() == Some(index))
+                .any(|value| value.origin.scalar() == Some(index))
             {
                 blank(&mut document, scalar);
             }
@@ -139,7 +147,6 @@ impl<T: Copy> Shape<T> {
             document,
             scalars,
             values,
-            paths,
             changes: Vec::new(),
             unsettled: ScalarSet::default(),
         })
@@ -159,9 +166,7 @@ impl<T: Copy> Shape<T> {
         let length = self.compare(document, text)?;
         let changed_now = self.changes.iter().map(|(index, _)| *index).collect();
         let changed_before = std::mem::replace(&mut self.unsettled, changed_now);
-        let is_repeated = |tag: T, index: usize| {
-            self.paths.lasts(tag) && !changed_before.has(index) && !changed_now.has(index)
-        };
+        let is_repeated = |index: usize| !changed_before.has(index) && !changed_now.has(index);
         let mut changes = self.changes.iter().peekable();
         let mut changed = |wanted: usize| {
             while changes.next_if(|(index, _)| *index < wanted).is_some() {}
@@ -169,12 +174,11 @@ impl<T: Copy> Shape<T> {
                 .next_if(|(index, _)| *index == wanted)
                 .and_then(|(_, scalar)| scalar.of(document))
         };
-        let news = self.values.iter().filter(|(tag, origin)| {
-            origin
-                .scalar()
-                .is_none_or(|index| !is_repeated(*tag, index))
-        });
-        for (tag, origin) in news {
+        let news = self
+            .values
+            .iter()
+            .filter(|value| !(value.lasts && value.origin.scalar().is_some_and(is_repeated)));
+        for KnownValue { tag, origin, .. } in news {
             match origin {
                 Origin::Structure(value) => on(*tag, *value),
                 Origin::Number { index, text } => match changed(*index) {
@@ -264,7 +268,7 @@ fn values<T: Copy>(
     place: NodeId,
     document: &[u8],
     scalars: &[Scalar],
-) -> Option<Box<[(T, Origin)]>> {
+) -> Option<Box<[KnownValue<T>]>> {
     let mut reader = PathReader::at(paths, place);
     let (mut values, mut read, mut is_fit) = (Vec::new(), 0, true);
     // A scalar is handed out when the byte behind it is read.
@@ -293,7 +297,11 @@ fn values<T: Copy>(
                 Value::Null => Origin::Structure(Value::Null),
                 Value::Object => Origin::Structure(Value::Object),
             };
-            values.push((tag, origin));
+            values.push(KnownValue {
+                tag,
+                lasts: paths.lasts(tag),
+                origin,
+            });
         });
         read = end;
     }
