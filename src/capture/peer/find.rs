@@ -1,6 +1,6 @@
-//! One reading of `/proc`: connections enter, the programs that have opened them leave.
+//! Connections enter, the programs that have opened them leave.
 //!
-//! The table of sockets names the owner and the inode of each connection, and of the owner's
+//! The kernel names the owner and the inode of each connection's socket, and of the owner's
 //! processes the one is searched that has this inode among its open files. Processes of other users
 //! can be looked at by root alone.
 
@@ -10,33 +10,22 @@ use std::path::Path;
 use procfs::process::{FDTarget, Process};
 
 use super::Ends;
+use super::sockets::{Socket, Table, sockets};
 use crate::git::repository_of;
 use crate::record::{Caller, ProgramName, Repository};
 
-/// Whose table of sockets is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Table {
-    /// That of our own network namespace.
-    Own,
-    /// That of the network namespace of this process.
-    NamespaceOf(u32),
-}
-
-/// Finds the programs of connections. Blocks for a millisecond for each thousand connections and
-/// each few hundred processes of the machine.
+/// Finds the programs of connections. Blocks for a millisecond for each few hundred processes of the
+/// machine, and in another network namespace for each thousand of its connections.
 pub(super) fn find(
     table: Table,
     wanted: &[Ends],
     with_repositories: bool,
 ) -> HashMap<Ends, Caller> {
-    let wanted: HashSet<&Ends> = wanted.iter().collect();
     let mut connections: HashMap<u64, Ends> = HashMap::new();
     let mut owners = HashSet::new();
-    for (ends, inode, uid) in sockets(table) {
-        if wanted.contains(&ends) {
-            connections.insert(inode, ends);
-            owners.insert(uid);
-        }
+    for Socket { ends, inode, uid } in sockets(table, wanted) {
+        connections.insert(inode, ends);
+        owners.insert(uid);
     }
     let mut found = HashMap::new();
     if connections.is_empty() {
@@ -67,24 +56,6 @@ pub(super) fn find(
         }
     }
     found
-}
-
-/// Every connection of the table with its inode and the uid of its owner. A socket that its process
-/// has closed has no inode any more.
-fn sockets(table: Table) -> impl Iterator<Item = (Ends, u64, u32)> {
-    let read = match table {
-        Table::Own => [procfs::net::tcp(), procfs::net::tcp6()],
-        Table::NamespaceOf(pid) => match i32::try_from(pid).map(Process::new) {
-            Ok(Ok(process)) => [process.tcp(), process.tcp6()],
-            // It has ended, and its namespace with it.
-            _ => [Ok(Vec::new()), Ok(Vec::new())],
-        },
-    };
-    let entries = read.into_iter().filter_map(Result::ok).flatten();
-    entries.filter(|entry| entry.inode != 0).map(|entry| {
-        let ends = Ends::new(entry.local_address, entry.remote_address);
-        (ends, entry.inode, entry.uid)
-    })
 }
 
 /// The inodes of the sockets that a process has open; none where its files may not be looked at.

@@ -1,5 +1,5 @@
-//! Finds the program that has opened a connection: by the kernel's table of sockets, and by the open
-//! files of processes.
+//! Finds the program that has opened a connection: by what the kernel says of its socket, and by the
+//! open files of processes.
 //!
 //! Nothing waits for it: a connection is carried meanwhile, and learns who has opened it as soon as
 //! that is found. One reading serves all connections that wait for one, and readings take at most a
@@ -8,6 +8,7 @@
 
 mod find;
 mod pattern;
+mod sockets;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -23,7 +24,8 @@ use crate::record::{Caller, ConnectionCaller};
 
 pub use pattern::{InvalidPattern, ProgramPattern};
 
-use find::{Table, find};
+use find::find;
+use sockets::Table;
 
 /// The two ends of a connection, from the dialling side. A v4-mapped address is the IPv4 address in
 /// it, because the two ends may be sockets of different families.
