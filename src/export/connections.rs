@@ -154,13 +154,19 @@ impl ConnectionMetrics {
             Fact::AgentRestarted(reason) => count(&self.agent_restarts, ByRestart { reason }),
             Fact::AgentUp(up) => self.agent_up.set(i64::from(up)),
             Fact::Bytes {
-                direction: ByteDirection::Received,
+                direction,
                 count,
-            } => add(&self.received, count),
-            Fact::Bytes {
-                direction: ByteDirection::Sent,
-                count,
-            } => add(&self.sent, count),
+                delay,
+            } => {
+                let passed = match direction {
+                    ByteDirection::Received => &self.received,
+                    ByteDirection::Sent => &self.sent,
+                };
+                add(passed, count);
+                if let Some(delay) = delay {
+                    self.relay_delay.observe(delay.as_secs_f64());
+                }
+            }
             Fact::CaExpiry(at) => self.tls.ca_expires(at),
             Fact::ConnectionClosed(disposition) => {
                 release(
@@ -201,7 +207,6 @@ impl ConnectionMetrics {
                     .get_or_create_owned(&ByFamily { family })
                     .set(i64::from(active));
             }
-            Fact::RelayDelay(delay) => self.relay_delay.observe(delay.as_secs_f64()),
             Fact::TimedOut(step) => count(&self.timeouts, ByStep { step }),
             Fact::UpstreamConnected(took) => self.tcp_connect.observe(took.as_secs_f64()),
             Fact::Call(_)

@@ -26,6 +26,9 @@ pub enum Fact {
         direction: ByteDirection,
         /// How many.
         count: u64,
+        /// The time from reading to having written them: the delay that Gravimeter adds. `None`
+        /// where it is not measured.
+        delay: Option<Duration>,
     },
     /// When the CA certificate ends.
     CaExpiry(SystemTime),
@@ -104,8 +107,6 @@ pub enum Fact {
         /// Whether they are in place.
         active: bool,
     },
-    /// A chunk was read and written: the time between is the delay that Gravimeter adds.
-    RelayDelay(Duration),
     /// A rule matched a request.
     RuleUsed(RuleUse),
     /// The files of rules were read.

@@ -177,10 +177,12 @@ pub(crate) fn every_fact() -> Vec<Fact> {
         Fact::Bytes {
             direction: ByteDirection::Sent,
             count: 10,
+            delay: Some(Duration::from_micros(70)),
         },
         Fact::Bytes {
             direction: ByteDirection::Received,
             count: 20,
+            delay: None,
         },
         Fact::CaExpiry(UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
         Fact::CallStarted(started(provider)),
@@ -247,7 +249,6 @@ pub(crate) fn every_fact() -> Vec<Fact> {
             family: IpFamily::Ipv4,
             active: true,
         },
-        Fact::RelayDelay(Duration::from_micros(70)),
         Fact::RuleUsed(RuleUse {
             rule: RuleName::parse("tone").expect("a name"),
             result: RuleResult::Applied,

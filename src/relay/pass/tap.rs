@@ -205,11 +205,12 @@ pub(in crate::relay) struct DirectedTap<'t, 'a> {
 impl DirectedTap<'_, '_> {
     /// Counts a chunk that passed at `at`, and keeps it to be observed.
     pub(in crate::relay) fn passed_before(&mut self, chunk: Box<[u8]>, at: Instant) {
-        self.count(chunk.len());
+        self.count(chunk.len(), None);
         self.keep(chunk, at);
     }
 
-    fn count(&mut self, bytes: usize) {
+    /// Counts a chunk, which was `read` then where that is known.
+    fn count(&mut self, bytes: usize, read: Option<Instant>) {
         let Self { tap, direction } = self;
         tap.last = Instant::now();
         let counted = match direction {
@@ -219,6 +220,7 @@ impl DirectedTap<'_, '_> {
         tap.record.record(Fact::Bytes {
             direction: counted,
             count: bytes as u64,
+            delay: read.map(|read| tap.last - read),
         });
         tap.passage.passed(*direction, bytes as u64);
         tap.allowance.earn(bytes);
@@ -241,9 +243,8 @@ impl DirectedTap<'_, '_> {
 
 impl LaneObserver for DirectedTap<'_, '_> {
     fn passed(&mut self, chunk: &[u8], read: Instant) {
-        self.count(chunk.len());
+        self.count(chunk.len(), Some(read));
         let Self { tap, direction } = self;
-        tap.record.record(Fact::RelayDelay(tap.last - read));
         let seen = if tap.waiting.is_empty() {
             tap.feed(*direction, chunk, read)
         } else {

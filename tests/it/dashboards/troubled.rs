@@ -10,10 +10,10 @@ use gravimeter::budget::{Amount, Budget, Budgets, GroupBy, OnError, Unit, Window
 use gravimeter::export::Metrics;
 use gravimeter::ledger::Ledger;
 use gravimeter::record::{
-    Call, CascadeRun, ContentChunks, Fact, FollowFailure, Handshake, HandshakeFailure, IpFamily,
-    LedgerFailure, LedgerRecord, Model, Operation, Provider, ProviderTime, Quality, Quota,
-    QuotaWindow, Reported, RuleName, RuleResult, RuleUse, Side, Sink as _, Timing, TlsVersion,
-    TokenUsage, UsageComparison,
+    ByteDirection, Call, CascadeRun, ContentChunks, Fact, FollowFailure, Handshake,
+    HandshakeFailure, IpFamily, LedgerFailure, LedgerRecord, Model, Operation, Provider,
+    ProviderTime, Quality, Quota, QuotaWindow, Reported, RuleName, RuleResult, RuleUse, Side,
+    Sink as _, Timing, TlsVersion, TokenUsage, UsageComparison,
 };
 use gravimeter::web::{self, Live, Readiness, Web};
 use jiff::Timestamp;
@@ -111,7 +111,11 @@ impl Troubled {
             Fact::Handshake(handshake_beyond(Side::Agent)),
             Fact::Handshake(handshake_beyond(Side::Upstream)),
             Fact::UpstreamConnected(Duration::from_secs(60)),
-            Fact::RelayDelay(Duration::from_secs(60)),
+            Fact::Bytes {
+                direction: ByteDirection::Received,
+                count: 1,
+                delay: Some(Duration::from_secs(60)),
+            },
         ];
         troubles.iter().for_each(|fact| self.metrics.receive(fact));
         self.budgets.receive(&Fact::Call(Box::new(of_today())));

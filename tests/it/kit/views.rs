@@ -26,12 +26,13 @@ impl Record for Facts {
             Fact::Bytes {
                 direction: ByteDirection::Sent,
                 count,
+                ..
             } => _ = self.sent.fetch_add(count, Relaxed),
             Fact::Bytes {
                 direction: ByteDirection::Received,
                 count,
+                ..
             } => _ = self.received.fetch_add(count, Relaxed),
-            Fact::RelayDelay(_) => {}
             fact => self.facts.lock().expect("no panic").push(fact),
         }
         self.news.notify_waiters();
