@@ -1,6 +1,7 @@
 //! All prices that hold: tables in the order in which they are asked, and the question what a call
 //! costs.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -37,8 +38,16 @@ pub struct Listed<'a> {
 /// The user's table before the shipped one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prices {
-    user: Table,
-    shipped: Table,
+    user: IndexedTable,
+    shipped: IndexedTable,
+}
+
+/// A table, and which of its lines are for which provider: every call is priced, and a table has
+/// hundreds of lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct IndexedTable {
+    lines: Vec<Line>,
+    by_provider: HashMap<Option<Provider>, Vec<usize>>,
 }
 
 /// The provider's tokens or the table's price of a call cannot be right: together they come to more
@@ -54,13 +63,14 @@ impl Prices {
     /// The user's table, and behind it the shipped one where that is wanted.
     #[must_use]
     pub fn new(user: Table, with_shipped: bool) -> Self {
+        let shipped = if with_shipped {
+            Table::shipped()
+        } else {
+            Table::default()
+        };
         Self {
-            user,
-            shipped: if with_shipped {
-                Table::shipped()
-            } else {
-                Table::default()
-            },
+            user: IndexedTable::new(user),
+            shipped: IndexedTable::new(shipped),
         }
     }
 
@@ -113,11 +123,9 @@ impl Prices {
     /// Every line, in the order in which tables are asked.
     pub fn lines(&self) -> impl Iterator<Item = Listed<'_>> {
         let listed = |origin| move |line| Listed { line, origin };
-        self.user
-            .0
-            .iter()
-            .map(listed(Origin::File))
-            .chain(self.shipped.0.iter().map(listed(Origin::Shipped)))
+        let [user, shipped] = [&self.user, &self.shipped].map(|table| table.lines.iter());
+        user.map(listed(Origin::File))
+            .chain(shipped.map(listed(Origin::Shipped)))
     }
 }
 
@@ -127,12 +135,25 @@ impl Table {
     pub fn shipped() -> Self {
         read(SHIPPED).unwrap_or_default()
     }
+}
+
+impl IndexedTable {
+    fn new(Table(lines): Table) -> Self {
+        let mut by_provider: HashMap<_, Vec<usize>> = HashMap::new();
+        for (place, line) in lines.iter().enumerate() {
+            by_provider.entry(line.provider).or_default().push(place);
+        }
+        Self { lines, by_provider }
+    }
 
     /// The line that fits best.
     fn line(&self, model: &str, provider: Provider, day: Date) -> Option<&Line> {
-        let fits = self
-            .0
-            .iter()
+        let places = [None, Some(provider)]
+            .into_iter()
+            .filter_map(|of| self.by_provider.get(&of))
+            .flatten();
+        let fits = places
+            .filter_map(|place| self.lines.get(*place))
             .filter_map(|line| Some((line.fit(model, provider, day)?, line)));
         fits.max_by_key(|(fit, _)| *fit).map(|(_, line)| line)
     }
