@@ -58,6 +58,8 @@ pub(super) struct Chunk {
 enum Next {
     /// More, perhaps.
     Read,
+    /// Nothing more is there, and the source will wake the task when there is.
+    Wait,
     /// The source has ended.
     End,
     /// The source has failed.
@@ -65,8 +67,8 @@ enum Next {
 }
 
 impl Lane {
-    /// Moves at most one chunk, or the end. Pending when neither side is ready, and for ever when
-    /// the lane is over.
+    /// Moves at most one chunk, or the end. Pending when a side is not ready for more, and for ever
+    /// when the lane is over.
     pub(super) fn poll<R, W>(
         &mut self,
         cx: &mut Context<'_>,
@@ -144,10 +146,14 @@ impl Lane {
         let bytes = chunk.filled();
         match poll_send(cx, sink, bytes, &mut written) {
             Poll::Ready(sent) => {
+                let is_idle = sent.is_ok() && matches!(next, Next::Wait);
                 if sent.is_ok() {
                     witness.passed(bytes, read);
                 }
-                Poll::Ready(self.go_on(sent, next))
+                match self.go_on(sent, next) {
+                    Ok(()) if is_idle => Poll::Pending,
+                    moved => Poll::Ready(moved),
+                }
             }
             Poll::Pending => {
                 *self = Self::Writing(Chunk {
@@ -165,7 +171,7 @@ impl Lane {
     fn go_on(&mut self, sent: io::Result<()>, next: Next) -> Result<(), SourceGone> {
         *self = match (sent, next) {
             (Err(_), _) => Self::Broken,
-            (Ok(()), Next::Read) => Self::Reading,
+            (Ok(()), Next::Read | Next::Wait) => Self::Reading,
             (Ok(()), Next::End) => Self::Ending,
             (Ok(()), Next::Fail) => return Err(SourceGone),
         };
@@ -189,7 +195,7 @@ fn read_more<R: AsyncRead + Unpin>(
             Poll::Ready(Ok(())) if chunk.filled().len() == before => return Next::End,
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Next::Fail,
-            Poll::Pending => break,
+            Poll::Pending => return Next::Wait,
         }
     }
     Next::Read
