@@ -226,3 +226,149 @@ const CHUNK: usize = 4 * RECORD;
 /// Most records of a chunk, so that the first of many short ones does not wait for the others: some
 /// 10 µs are as long as a write takes.
 const MAX_READS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::task::Waker;
+
+    use super::*;
+
+    /// What a source says at each reading; it waits behind the last of them.
+    struct Source(VecDeque<io::Result<&'static str>>);
+
+    impl AsyncRead for Source {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            match self.0.pop_front() {
+                Some(Ok(record)) => buf.put_slice(record.as_bytes()),
+                Some(Err(failure)) => return Poll::Ready(Err(failure)),
+                None => return Poll::Pending,
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// What was written at once each time.
+    #[derive(Default)]
+    struct Writes {
+        writes: Vec<String>,
+        is_blocked: bool,
+    }
+
+    impl AsyncWrite for Writes {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            if self.is_blocked {
+                return Poll::Pending;
+            }
+            self.writes.push(String::from_utf8(bytes.into()).unwrap());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[derive(Default)]
+    struct Seen(Vec<String>);
+
+    impl LaneObserver for Seen {
+        fn passed(&mut self, chunk: &[u8], _: Instant) {
+            self.0.push(String::from_utf8(chunk.into()).unwrap());
+        }
+
+        fn ended(&mut self) {
+            self.0.push("the end".to_owned());
+        }
+    }
+
+    struct Rig {
+        lane: Lane,
+        source: Source,
+        sink: Writes,
+        seen: Seen,
+    }
+
+    impl Rig {
+        fn new(said: impl IntoIterator<Item = io::Result<&'static str>>) -> Self {
+            Self {
+                lane: Lane::Reading,
+                source: Source(said.into_iter().collect()),
+                sink: Writes::default(),
+                seen: Seen::default(),
+            }
+        }
+
+        fn poll(&mut self) -> Poll<Result<(), SourceGone>> {
+            let mut cx = Context::from_waker(Waker::noop());
+            self.lane
+                .poll(&mut cx, &mut self.source, &mut self.sink, &mut self.seen)
+        }
+    }
+
+    fn reset() -> io::Result<&'static str> {
+        Err(io::ErrorKind::ConnectionReset.into())
+    }
+
+    #[test]
+    fn what_is_there_already_passes_in_one_write_and_nothing_waits_for_more() {
+        let mut rig = Rig::new([Ok("one "), Ok("two "), Ok("three")]);
+        assert!(
+            rig.poll().is_pending(),
+            "the source has been asked for more"
+        );
+        assert_eq!(rig.sink.writes, ["one two three"]);
+        assert_eq!(rig.seen.0, rig.sink.writes);
+    }
+
+    #[test]
+    fn the_first_of_many_records_does_not_wait_for_all_of_them() {
+        let mut rig = Rig::new((0..=MAX_READS).map(|_| Ok("x")));
+        assert!(rig.poll().is_ready(), "more may be there");
+        assert!(rig.poll().is_pending());
+        assert_eq!(rig.sink.writes, ["x".repeat(MAX_READS).as_str(), "x"]);
+    }
+
+    /// A socket tells of a reset once, and then looks as if its peer had ended in order.
+    #[test]
+    fn a_failure_behind_a_chunk_comes_after_it_and_is_not_lost() {
+        for is_blocked in [false, true] {
+            let mut rig = Rig::new([Ok("all but the end"), reset(), Ok("")]);
+            rig.sink.is_blocked = is_blocked;
+            let mut polled = rig.poll();
+            if is_blocked {
+                assert!(polled.is_pending() && rig.lane.is_busy());
+                rig.sink.is_blocked = false;
+                polled = rig.poll();
+            }
+            assert!(matches!(polled, Poll::Ready(Err(SourceGone))));
+            assert_eq!(rig.seen.0, ["all but the end"]);
+        }
+    }
+
+    #[test]
+    fn the_end_behind_a_chunk_comes_after_it() {
+        for is_blocked in [false, true] {
+            let mut rig = Rig::new([Ok("all of it"), Ok("")]);
+            rig.sink.is_blocked = is_blocked;
+            if rig.poll().is_pending() {
+                rig.sink.is_blocked = false;
+                assert!(rig.poll().is_ready());
+            }
+            assert!(rig.poll().is_ready() && rig.lane.is_over());
+            assert_eq!(rig.seen.0, ["all of it", "the end"]);
+        }
+    }
+}
