@@ -161,6 +161,9 @@ for folder in etc run usr/bin usr/sbin usr/local var/lib; do
     mkdir -p "/mnt/$folder/upper" "/mnt/$folder/work"
     mount -t overlay -o "lowerdir=/$folder,upperdir=/mnt/$folder/upper,workdir=/mnt/$folder/work" overlay "/$folder"
 done
+# What an installation on the host may have left is out of a test's way.
+! id antigravity-ls &>/dev/null || userdel antigravity-ls
+rm -rf /etc/sudoers.d/gravimeter /usr/local/libexec/gravimeter /var/lib/{antigravity-ls,gravimeter}*
 cp "$script" /usr/local/bin/mitm-redirect
 for pair in "$program:gravimeter" "$self:gravimeter-netns"; do
     touch "/usr/local/bin/${pair##*:}"
