@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::run::{HOME, call, nothing_is_left, on_network_for, quoted, run};
 use crate::running::{FIRST, HOST, Provider};
 use crate::scopes::{ADDRESS_OF_EVERY_NAME, services};
-use crate::stage::{OPERATOR, PROGRAM, PROVIDER_V4, root, shell_as, text};
+use crate::stage::{OPERATOR, PROGRAM, PROVIDER_V4, STATE, root, shell_as, text};
 
 const RUNS: usize = 1000;
 /// After so many, everything that comes once has come.
@@ -96,15 +96,13 @@ fn one(with_call: bool) -> u64 {
 }
 
 fn look(memory: u64) -> Seen {
-    let state = Path::new(HOME).join(".local/state/gravimeter");
-    let bytes = root(&format!(
-        "du --bytes --summarize {} | cut -f1",
-        state.display()
-    ));
+    let bytes = root(&format!("du --bytes --summarize {STATE} | cut -f1"));
     Seen {
         memory,
-        bytes: bytes.trim().parse().expect("a number"),
-        folders: fs::read_dir(state.join("runs")).expect("runs").count(),
+        bytes: bytes.trim().parse().unwrap_or_else(|_| panic!("{bytes}")),
+        folders: fs::read_dir(Path::new(STATE).join("runs"))
+            .expect("runs")
+            .count(),
         processes: processes(),
         namespaces: root("lsns --noheadings --type net | wc -l")
             .trim()
