@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -201,6 +202,7 @@ pub(super) struct DemoAgent {
 
 impl DemoAgent {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        end_with_parent()?;
         let mut options: AgentOptions = serde_json::from_str(&self.options).context("--options")?;
         options.csrf_token = self.csrf_token.unwrap_or(options.csrf_token);
         use_proxy_of_environment(&mut options);
@@ -214,6 +216,15 @@ impl DemoAgent {
             ExitCode::FAILURE
         })
     }
+}
+
+/// A demo that is killed leaves no agent behind that goes on talking.
+fn end_with_parent() -> anyhow::Result<()> {
+    let parent = getppid();
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // Who ended before the signal was asked for sends none.
+    ensure!(getppid() == parent, "the demo has ended");
+    Ok(())
 }
 
 /// As programs do that are led nowhere else.

@@ -138,7 +138,7 @@ pub(crate) fn what_cannot_be_executed_is_told_once() {
         stage::install();
         let said = Supervised::start(OPERATOR, &Part::new("/no/such/agent")).rest();
         let expected = "error: the agent could not be started: /no/such/agent: No such file or directory (os error 2); \
-                        check that its user can reach it and its working directory";
+                        check that its user can reach it";
         assert_eq!(said.last().map(String::as_str), Some(expected), "{said:?}");
         assert!(
             !said.iter().any(|line| line.starts_with("AgentUp")),

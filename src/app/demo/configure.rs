@@ -81,6 +81,8 @@ pub(super) fn configure(
     raw.agent_command = Some(program.clone());
     raw.launch.program = Some(program);
     raw.launch.user = options.redirect.then(|| raw.redirect_user.clone());
+    // Who runs the demo may have no home folder; the redirect's user has one.
+    raw.launch.working_directory = (!options.redirect).then(|| folder.to_owned());
 
     let mut config = raw.checked().map_err(failed)?;
     config.redirect.name = "demo".to_owned();

@@ -33,7 +33,7 @@ pub(crate) enum ExecError {
     )]
     Channel,
     /// The agent could not be executed.
-    #[error("{command}: {source}; check that its user can reach it and its working directory")]
+    #[error("{command}: {source}; check that its user can reach it")]
     Execute {
         /// The agent's executable.
         command: PathBuf,
@@ -48,6 +48,17 @@ pub(crate) enum ExecError {
     /// The process could not be prepared or signalled.
     #[error("the kernel refused: {0}")]
     System(#[from] io::Error),
+    /// The agent cannot begin where it should.
+    #[error(
+        "the agent's working directory {directory}: {source}; set agent.working_directory to a folder \
+         that its user can enter"
+    )]
+    WorkingDirectory {
+        /// The home folder of its user, unless another one was named.
+        directory: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 /// Says who it is on the socket that is `stdin`, takes its order there and becomes the agent. It
@@ -105,12 +116,17 @@ fn become_agent(spec: Spec, input: OwnedFd) -> ExecError {
     if let Err(errno) = confine(spec.umask) {
         return ExecError::System(errno.into());
     }
+    if let Err(source) = std::env::set_current_dir(&spec.working_directory) {
+        return ExecError::WorkingDirectory {
+            directory: spec.working_directory,
+            source,
+        };
+    }
     let mut command = Command::new(&spec.command);
     command
         .args(&spec.args)
         .env_clear()
         .envs(&spec.env)
-        .current_dir(&spec.working_directory)
         .stdin(input);
     ExecError::Execute {
         source: command.exec(),
