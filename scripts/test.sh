@@ -91,6 +91,40 @@ need_clients() {
   echo "$pins" >"$CLIENTS/pins"
 }
 
+# need_prometheus_3: a Prometheus 3, which Debian's stable release may not have: unpacked from unstable, with lists of packages of its own,
+# so that the machine's stay as they are. Where it cannot be had or run, that is said, and the tests that need it are skipped.
+need_prometheus_3() {
+  local folder=$TOOLS/prometheus-3 program
+  program=$PWD/$folder/usr/bin/prometheus
+  if [ ! -x "$program" ]; then
+    say "unpacking the prometheus package of Debian unstable into $folder"
+    unpack_from_unstable prometheus "$folder" || true
+  fi
+  if "$program" --version 2>&1 | grep -q '^prometheus, version 3\.'; then
+    export PROMETHEUS_3=$program
+  else
+    say "no Prometheus 3 could be had from Debian unstable that runs here: its tests will be skipped"
+  fi
+}
+
+# unpack_from_unstable PACKAGE FOLDER: without installing it, from the mirror that this machine uses.
+unpack_from_unstable() {
+  local package=$1 folder=$2 apt mirror
+  rm -rf "$folder"
+  mkdir -p "$folder"/apt/{state/lists/partial,cache/archives/partial}
+  apt=$PWD/$folder/apt
+  # apt has variables of its own in this form.
+  # shellcheck disable=SC2016
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Label: Debian' 'Created-By: Packages' | head -n 1)
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror unstable main" >"$apt/sources.list"
+  local options=(-o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State=$apt/state"
+    -o "Dir::Cache=$apt/cache" -o "APT::Sandbox::User=$(id -un)" -o Acquire::Languages=none -qq)
+  apt-get "${options[@]}" update &&
+    (cd "$apt" && apt-get "${options[@]}" download "$package") &&
+    dpkg-deb -x "$apt/$package"_*.deb "$folder" &&
+    rm -rf "$apt"
+}
+
 # say_skips: every test that was skipped, with its reason; tests/skip.rs says which may be.
 say_skips() {
   local lines count
@@ -109,6 +143,7 @@ need_cargo_tools
 need_rotel
 need_playwright "$TOOLS"
 need_otlp_classes
+need_prometheus_3
 need_judges
 need_clients
 need_peers
