@@ -56,10 +56,6 @@ fn one(text: &str, operation: &Operation) -> Result<String, EditError> {
         }
         Operation::Move { from, path } => {
             let value = taken(from)?;
-            // Moved over what contains it, a value takes the place of that.
-            if path.contains(from) {
-                return replace(text, path, &value);
-            }
             add(&remove(text, from)?, path, &value)
         }
         Operation::Remove { path } => remove(text, path),
