@@ -280,6 +280,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::record::{TokenKind, sample_call};
 
     fn call(number: u64, operation: Operation, began: Instant, tokens: u64) -> SeenCall {
         let model = Model::from_wire(&format!("m{number}"));
@@ -367,6 +368,36 @@ mod tests {
             calls.of_run(reported(at(9)), at(9), at(9)).cost,
             Some(Cost::default())
         );
+    }
+
+    #[test]
+    fn a_call_of_unknown_price_has_no_cost_and_one_without_tokens_costs_nothing() {
+        let now = Moment {
+            at: Instant::now(),
+            wall: SystemTime::now(),
+        };
+        let mut unpriced = sample_call();
+        assert_eq!(SeenCall::new(&unpriced, now).cost, Some(Cost::default()));
+        unpriced.usage = unpriced.usage.with(TokenKind::Output, 1);
+        assert_eq!(SeenCall::new(&unpriced, now).cost, None);
+    }
+
+    /// A call that is reported late began when the wall clock says; a clock that was set meanwhile
+    /// says nothing of it.
+    #[test]
+    fn a_call_began_when_the_wall_clock_says_unless_that_was_set() {
+        let second = Duration::from_secs(1);
+        let at = Instant::now() + 7200 * second;
+        let mut call = sample_call();
+        call.timing.duration = 10 * second;
+        let ago = |lasted: Duration| {
+            let wall = call.timing.started_at + lasted;
+            at - SeenCall::new(&call, Moment { at, wall }).began
+        };
+        assert_eq!(ago(10 * second), 10 * second, "reported at once");
+        assert_eq!(ago(12 * second), 12 * second, "reported late");
+        assert_eq!(ago(3600 * second), 10 * second, "the clock was put forward");
+        assert_eq!(ago(second), 10 * second, "the clock was put back");
     }
 
     #[test]

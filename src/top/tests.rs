@@ -175,6 +175,7 @@ fn keys_sort_filter_and_move() {
         "it clears the filter"
     );
     assert_eq!(first(&state).as_deref(), Some("Opus"));
+    state.answers.conversations[0].model = None;
     press(&mut state, "/opus\n");
     assert_eq!(
         first(&state).as_deref(),
