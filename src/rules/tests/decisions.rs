@@ -36,6 +36,30 @@ fn the_first_rule_that_matches_ends_the_search_unless_it_goes_on() {
 }
 
 #[test]
+fn a_body_is_read_only_for_rules_that_are_reached() {
+    let of_head = "match = { header = [\"x-b\"] }\nset_header = { \"x-a\" = \"1\" }";
+    let of_body = rule("body", r#"set = { "/b" = 2 }"#);
+    let message = Request::message(r#"{"model":"a"}"#).with("x-b", "");
+    for (goes_on, is_read) in [(false, false), (true, true)] {
+        let first = rule("head", &format!("{of_head}\ncontinue = {goes_on}"));
+        let rules = rules_of(&(first + &of_body));
+        let plan = message.plan(&rules);
+        assert_eq!(matches!(plan, Plan::Body { .. }), is_read, "{plan:?}");
+    }
+}
+
+#[test]
+fn each_rule_has_a_limit_of_its_own() {
+    let large = format!(r#"{{"x":"{}"}}"#, "x".repeat(1 << 20));
+    let of = |name: &str, mebibytes: u8| {
+        let keys = "continue = true\nset = { \"/x\" = 1 }";
+        rule(name, &format!("max_body_mib = {mebibytes}\n{keys}"))
+    };
+    let changed = Request::message(&large).under(&(of("less", 1) + &of("more", 2)));
+    assert_eq!(changed.uses(), [("less", TooLarge), ("more", Applied)]);
+}
+
+#[test]
 fn a_rule_that_fails_leaves_nothing_behind() {
     let failing = r#"set_header = { "x-a" = "1" }
 continue = true
