@@ -188,3 +188,42 @@ impl Body for Gated {
 
 /// Agents that expect word before they send a body wait a second for it, and then send it (curl).
 const CONTINUE_LIMIT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(pieces: &[&'static str], trailers: &HeaderMap) -> BoxBody {
+        let data = pieces
+            .iter()
+            .map(|piece| Frame::data(Bytes::from_static(piece.as_bytes())));
+        let frames: Vec<_> = data.chain([Frame::trailers(trailers.clone())]).collect();
+        StreamBody::new(stream::iter(frames.into_iter().map(Ok))).boxed_unsync()
+    }
+
+    /// Also where more came than may be read of it.
+    #[tokio::test]
+    async fn a_body_that_was_collected_goes_on_whole_with_its_trailers() {
+        let trailers = HeaderMap::from_iter([(
+            http::HeaderName::from_static("x-sum"),
+            http::HeaderValue::from_static("7"),
+        )]);
+        for (limit, memory, expected) in [
+            (6, 6, None),
+            (5, 6, Some(TooLarge::Limit)),
+            (0, 6, Some(TooLarge::Limit)),
+            (6, 5, Some(TooLarge::Memory)),
+            (6, 0, Some(TooLarge::Memory)),
+        ] {
+            let (came, memory) = (body(&["abc", "def"], &trailers), BodyMemory::new(memory));
+            let (went, why) = match collect(came, limit, &memory).await.unwrap() {
+                Collected::Whole(whole) => (uncollected(whole), None),
+                Collected::TooLarge(rest, why) => (rest, Some(why)),
+            };
+            assert_eq!(why, expected, "{limit} {memory:?}");
+            let went = went.collect().await.unwrap();
+            assert_eq!(went.trailers(), Some(&trailers));
+            assert_eq!(went.to_bytes(), "abcdef");
+        }
+    }
+}
