@@ -83,7 +83,9 @@ impl Contradictions<'_> {
             .into_iter()
             .chain(traffic_doors(raw))
             .collect();
-        doors.retain(|(_, address)| address.port() != 0);
+        // Where no redirect is expected, nobody listens for it.
+        let is_bound = |key: &str| key != "capture.listen" || raw.rules().are_needed();
+        doors.retain(|(key, address)| address.port() != 0 && is_bound(key));
         for (number, (key, address)) in doors.iter().enumerate() {
             let mut earlier = doors.iter().take(number);
             if let Some((other, _)) = earlier.find(|(other, taken)| {

@@ -528,6 +528,16 @@ fn beside_a_redirect_the_connect_proxy_is_off_unless_asked_for() {
 }
 
 #[test]
+fn the_port_of_the_redirect_is_free_where_none_is_expected() {
+    let connect = ("GRAVIMETER_CAPTURE_CONNECT_LISTEN", "127.0.0.1:8742");
+    with_variables(&[connect]).expect("nobody listens at capture.listen");
+    let mistakes = with_variables(&[connect, ("GRAVIMETER_CAPTURE_REDIRECT", "require")]);
+    let mistakes = mistakes.expect_err("taken").to_string();
+    let expected = "port 8742 is that of capture.listen, too: choose another one";
+    assert!(mistakes.contains(expected), "{mistakes}");
+}
+
+#[test]
 fn the_redirect_is_needed_when_the_agent_has_a_user_of_its_own() {
     let expected =
         |flags: &[(&str, &[&str])]| with_flags(flags).expect("valid").config.launch.redirected;
