@@ -340,7 +340,7 @@ const MAX_WINDOWS: usize = 3;
 
 /// Groups of a window that have sums: more than a month has sessions, and some 2 MB. Calls of further
 /// ones are not counted, which is said.
-const MAX_GROUPS: usize = 10_000;
+pub(super) const MAX_GROUPS: usize = 10_000;
 
 /// Groups that are shown.
 const SHOWN_GROUPS: usize = 100;

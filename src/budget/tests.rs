@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use proptest::prelude::*;
 
-use super::account::{Account, Group};
+use super::account::{Account, Group, MAX_GROUPS};
 use super::budgets::ended_at;
 use super::*;
 use crate::ledger::{By, Ledger, Limits, SpentBy, UsageQuery};
@@ -115,6 +115,56 @@ fn a_call_counts_in_the_window_in_which_it_ended() {
         calls(1),
         "the clock's own window stays"
     );
+}
+
+#[test]
+fn what_ended_in_a_window_that_is_over_warns_of_nothing() {
+    let (before, after) = (at("2026-11-30T23:59:59Z"), at("2026-12-01T00:00:00Z"));
+    let mut account = Account::new(budget(calls(1), GroupBy::All), after);
+    assert_eq!(states(account.add(&totals("m", 1), before, after)), []);
+    assert_eq!(account.status(after).stops, 0);
+    assert_eq!(states(account.add(&totals("m", 1), after, after)).len(), 1);
+}
+
+#[test]
+fn so_many_groups_are_kept_and_what_is_beyond_makes_the_sum_a_lower_bound() {
+    let now = at("2026-11-30T12:00:00Z");
+    let mut account = Account::new(budget(calls(9), GroupBy::Model), now);
+    for model in 0..MAX_GROUPS {
+        account.add(&totals(&format!("m{model}"), 1), now, now);
+    }
+    assert!(!account.status(now).is_lower_bound);
+    account.add(&totals("one more", 1), now, now);
+    account.add(&totals("m0", 1), now, now);
+    let group = |name: &str| Group {
+        name: name.to_owned(),
+        session: None,
+    };
+    assert_eq!(account.used(&group("one more"), now), calls(0));
+    assert_eq!(account.used(&group("m0"), now), calls(2));
+    assert!(account.status(now).is_lower_bound);
+}
+
+#[test]
+fn the_sums_of_a_session_go_with_it() {
+    let now = at("2026-11-30T12:00:00Z");
+    let of_sessions = Budget {
+        window: Window::Session,
+        ..budget(calls(1), GroupBy::All)
+    };
+    let mut account = Account::new(of_sessions, now);
+    let session = SessionId::parse("one").expect("an id");
+    let group = Group {
+        name: String::new(),
+        session: Some(session.clone()),
+    };
+    account.add(&totals("m", 1), now, now);
+    assert!(account.stops(&group, now));
+    account.forget_session(&SessionId::parse("two").expect("an id"));
+    assert!(account.stops(&group, now));
+    account.forget_session(&session);
+    assert!(!account.stops(&group, now));
+    assert_eq!(account.status(now).groups, []);
 }
 
 #[test]
