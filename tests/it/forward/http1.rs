@@ -4,7 +4,7 @@ use gravimeter::observe::End;
 use gravimeter::record::{Disposition, Fact};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{options, read_head, start};
+use super::{options, read_head, send, start};
 use crate::kit::{Gravimeter, GravimeterOptions, read_all, read_some, soon, write_pieces};
 
 /// Requests of agents, as they stand on the wire, that pass to the byte.
@@ -32,10 +32,10 @@ async fn messages_that_no_rule_changes_pass_to_the_byte() {
     let gravimeter = start().await;
     let (mut agent, mut provider) = gravimeter.pair().await;
     for (request, answer) in REQUESTS.iter().zip(ANSWERS) {
-        write_pieces(&mut agent, request.as_bytes(), &[usize::MAX], false).await;
+        send(&mut agent, request).await;
         let sent = read_some(&mut provider, request.len()).await;
         assert_eq!(String::from_utf8(sent).expect("text"), *request);
-        write_pieces(&mut provider, answer.as_bytes(), &[usize::MAX], false).await;
+        send(&mut provider, answer).await;
         let received = read_some(&mut agent, answer.len()).await;
         assert_eq!(String::from_utf8(received).expect("text"), answer);
     }
@@ -65,10 +65,10 @@ async fn a_rule_that_sets_a_field_changes_nothing_else() {
         } else {
             request.clone()
         };
-        write_pieces(&mut agent, request.as_bytes(), &[usize::MAX], false).await;
+        send(&mut agent, &request).await;
         let read = read_some(&mut provider, sent.len()).await;
         assert_eq!(String::from_utf8(read).expect("text"), sent);
-        write_pieces(&mut provider, answer.as_bytes(), &[usize::MAX], false).await;
+        send(&mut provider, answer).await;
         let received = read_some(&mut agent, answer.len()).await;
         assert_eq!(String::from_utf8(received).expect("text"), answer);
     }
@@ -96,9 +96,9 @@ async fn what_means_the_same_may_be_written_another_way() {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\n",
         ),
     ] {
-        write_pieces(&mut agent, request.as_bytes(), &[usize::MAX], false).await;
+        send(&mut agent, &request).await;
         assert_eq!(read_head(&mut provider).await, sent);
-        write_pieces(&mut provider, answer.as_bytes(), &[usize::MAX], false).await;
+        send(&mut provider, answer).await;
         let read = read_some(&mut agent, received.len()).await;
         assert_eq!(String::from_utf8(read).expect("text"), received);
     }
@@ -110,10 +110,10 @@ async fn the_head_of_an_answer_to_head_keeps_its_length() {
     let gravimeter = start().await;
     let (mut agent, mut provider) = gravimeter.pair().await;
     let request = "HEAD / HTTP/1.1\r\nHost: api.example.com\r\n\r\n";
-    write_pieces(&mut agent, request.as_bytes(), &[usize::MAX], false).await;
+    send(&mut agent, request).await;
     assert_eq!(read_head(&mut provider).await, request);
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n";
-    write_pieces(&mut provider, answer.as_bytes(), &[usize::MAX], false).await;
+    send(&mut provider, answer).await;
     assert_eq!(read_head(&mut agent).await, answer);
     gravimeter.close().await;
 }
@@ -123,21 +123,21 @@ async fn every_piece_of_a_stream_goes_on_at_once() {
     let gravimeter = start().await;
     let (mut agent, mut provider) = gravimeter.pair().await;
     let head = "POST / HTTP/1.1\r\nHost: api.example.com\r\nTransfer-Encoding: chunked\r\n\r\n";
-    write_pieces(&mut agent, head.as_bytes(), &[usize::MAX], false).await;
+    send(&mut agent, head).await;
     assert_eq!(read_head(&mut provider).await, head);
     let answer =
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-    write_pieces(&mut provider, answer.as_bytes(), &[usize::MAX], false).await;
+    send(&mut provider, answer).await;
     assert_eq!(read_head(&mut agent).await, answer);
     for round in 0..50 {
         // Each side waits for the other: one byte kept back would be the end.
         let piece = format!("{:X}\r\n{}\r\n", round + 1, "x".repeat(round + 1));
-        write_pieces(&mut agent, piece.as_bytes(), &[usize::MAX], false).await;
+        send(&mut agent, &piece).await;
         assert_eq!(
             read_some(&mut provider, piece.len()).await,
             piece.as_bytes()
         );
-        write_pieces(&mut provider, piece.as_bytes(), &[usize::MAX], false).await;
+        send(&mut provider, &piece).await;
         assert_eq!(read_some(&mut agent, piece.len()).await, piece.as_bytes());
     }
     gravimeter.close().await;
@@ -148,10 +148,10 @@ async fn an_answer_may_come_before_the_end_of_the_request() {
     let gravimeter = start().await;
     let (mut agent, mut provider) = gravimeter.pair().await;
     let head = "POST / HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 20\r\n\r\n";
-    write_pieces(&mut agent, head.as_bytes(), &[usize::MAX], false).await;
+    send(&mut agent, head).await;
     assert_eq!(read_head(&mut provider).await, head);
     let answer = "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!";
-    write_pieces(&mut provider, answer.as_bytes(), &[usize::MAX], false).await;
+    send(&mut provider, answer).await;
     assert_eq!(read_some(&mut agent, answer.len()).await, answer.as_bytes());
     // The rest of the body still goes where it was going.
     write_pieces(&mut agent, &[b'x'; 20], &[usize::MAX], false).await;
@@ -164,30 +164,24 @@ async fn the_word_to_go_on_is_the_providers() {
     let gravimeter = start().await;
     let (mut agent, mut provider) = gravimeter.pair().await;
     let head = "POST / HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
-    write_pieces(&mut agent, head.as_bytes(), &[usize::MAX], false).await;
+    send(&mut agent, head).await;
     assert_eq!(read_head(&mut provider).await, head);
     let early = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
-    write_pieces(&mut provider, early.as_bytes(), &[usize::MAX], false).await;
+    send(&mut provider, early).await;
     assert_eq!(read_head(&mut agent).await, early);
-    write_pieces(
-        &mut provider,
-        b"HTTP/1.1 100 Continue\r\n\r\n",
-        &[usize::MAX],
-        false,
-    )
-    .await;
+    send(&mut provider, "HTTP/1.1 100 Continue\r\n\r\n").await;
     assert_eq!(read_head(&mut agent).await, "HTTP/1.1 100 Continue\r\n\r\n");
-    write_pieces(&mut agent, b"{}", &[usize::MAX], false).await;
+    send(&mut agent, "{}").await;
     assert_eq!(read_some(&mut provider, 2).await, b"{}");
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-    write_pieces(&mut provider, answer.as_bytes(), &[usize::MAX], false).await;
+    send(&mut provider, answer).await;
     assert_eq!(read_head(&mut agent).await, answer);
 
     // One who refuses is not sent the body.
-    write_pieces(&mut agent, head.as_bytes(), &[usize::MAX], false).await;
+    send(&mut agent, head).await;
     assert_eq!(read_head(&mut provider).await, head);
     let refusal = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
-    write_pieces(&mut provider, refusal.as_bytes(), &[usize::MAX], false).await;
+    send(&mut provider, refusal).await;
     assert!(read_head(&mut agent).await.starts_with("HTTP/1.1 401 "));
     gravimeter.close().await;
 }
@@ -198,7 +192,7 @@ async fn fields_of_one_connection_stay_on_it() {
     let (mut agent, mut provider) = gravimeter.pair().await;
     let head = "GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: keep-alive, x-hop\r\nX-Hop: 1\r\n\
                 Keep-Alive: timeout=5\r\nUpgrade: h2c\r\nX-End: 2\r\n\r\n";
-    write_pieces(&mut agent, head.as_bytes(), &[usize::MAX], false).await;
+    send(&mut agent, head).await;
     let sent = read_head(&mut provider).await;
     assert!(sent.contains("\r\nX-End: 2\r\n"), "{sent}");
     for gone in ["connection", "x-hop:", "keep-alive", "upgrade"] {
@@ -206,7 +200,7 @@ async fn fields_of_one_connection_stay_on_it() {
     }
     // The provider's last answer is the agent's last one, too.
     let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
-    write_pieces(&mut provider, answer.as_bytes(), &[usize::MAX], false).await;
+    send(&mut provider, answer).await;
     let head = read_head(&mut agent).await;
     assert!(head.to_lowercase().contains("connection: close"), "{head}");
     assert_eq!(read_all(&mut agent).await, (b"ok".to_vec(), true));
@@ -219,7 +213,7 @@ async fn a_websocket_passes_once_the_provider_has_agreed() {
     let (mut agent, mut provider) = gravimeter.pair().await;
     let head = "GET /v1/responses HTTP/1.1\r\nHost: api.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                 Sec-WebSocket-Key: k\r\n\r\n";
-    write_pieces(&mut agent, head.as_bytes(), &[usize::MAX], false).await;
+    send(&mut agent, head).await;
     let asked = read_head(&mut provider).await.to_lowercase();
     assert!(
         asked.contains("connection: upgrade") && asked.contains("upgrade: websocket"),
@@ -259,16 +253,10 @@ async fn an_upgrade_that_is_refused_leaves_http_as_it_was() {
     let head = "GET / HTTP/1.1\r\nHost: api.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     let next = "GET /next HTTP/1.1\r\nHost: api.example.com\r\n\r\n";
     // What stands behind the request is a request, until the provider has agreed to anything else.
-    write_pieces(
-        &mut agent,
-        [head, next].concat().as_bytes(),
-        &[usize::MAX],
-        false,
-    )
-    .await;
+    send(&mut agent, &[head, next].concat()).await;
     read_head(&mut provider).await;
     let refusal = "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n";
-    write_pieces(&mut provider, refusal.as_bytes(), &[usize::MAX], false).await;
+    send(&mut provider, refusal).await;
     assert!(read_head(&mut agent).await.starts_with("HTTP/1.1 426 "));
     assert_eq!(read_head(&mut provider).await, next);
     gravimeter.close().await;
@@ -287,7 +275,7 @@ async fn a_huge_body_is_held_back_by_the_one_who_does_not_read_it() {
     let (mut agent, mut provider) = gravimeter.pair().await;
     let head =
         format!("POST / HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: {HUGE}\r\n\r\n");
-    write_pieces(&mut agent, head.as_bytes(), &[usize::MAX], false).await;
+    send(&mut agent, &head).await;
     assert_eq!(read_head(&mut provider).await, head);
     let (mut sent, piece) = (0, vec![7; 1 << 16]);
     // Nobody reads: the agent must come to a stop long before the end.
@@ -325,12 +313,12 @@ async fn a_huge_body_passes_both_ways() {
             soon(provider.read_exact(&mut body)).await.expect("a body");
             sum += body.iter().map(|byte| u64::from(*byte)).sum::<u64>();
         }
-        write_pieces(&mut provider, answer.as_bytes(), &[usize::MAX], false).await;
+        send(&mut provider, &answer).await;
         write_pieces(&mut provider, &vec![3; HUGE], &[1 << 20], false).await;
         sum
     };
     let at_agent = async {
-        write_pieces(&mut agent, head.as_bytes(), &[usize::MAX], false).await;
+        send(&mut agent, &head).await;
         write_pieces(&mut agent, &vec![7; HUGE], &[1 << 20], false).await;
         assert_eq!(read_head(&mut agent).await, answer);
         let body = read_some(&mut agent, HUGE).await;
@@ -347,7 +335,7 @@ async fn a_drain_ends_connections_between_exchanges_and_open_ones_at_their_end()
     let (mut idle, _idle_provider) = gravimeter.pair().await;
     let (mut agent, mut provider) = gravimeter.pair().await;
     let request = "GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n";
-    write_pieces(&mut agent, request.as_bytes(), &[usize::MAX], false).await;
+    send(&mut agent, request).await;
     read_head(&mut provider).await;
     gravimeter.shutdown.drain.cancel();
     assert_eq!(
@@ -356,7 +344,7 @@ async fn a_drain_ends_connections_between_exchanges_and_open_ones_at_their_end()
         "ended in order"
     );
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    write_pieces(&mut provider, answer.as_bytes(), &[usize::MAX], false).await;
+    send(&mut provider, answer).await;
     let (received, in_order) = read_all(&mut agent).await;
     assert!(received.ends_with(b"ok") && in_order);
     let closed = Fact::ConnectionClosed(Disposition::Intercepted);
