@@ -1,9 +1,12 @@
 //! What a rule changes is sent changed, and nothing else is: neither other requests of the same
 //! connection, nor any byte to another host.
 
+use std::fs;
+use std::path::Path;
+
 use gravimeter::record::{Fact, RuleResult};
 
-use super::{options, read_head, rules, start};
+use super::{options, read_head, rules, send, start};
 use crate::kit::{Gravimeter, GravimeterOptions, OTHER_HOST, read_all, read_some, write_pieces};
 
 const CHANGE: &str = r#"
@@ -86,6 +89,55 @@ async fn a_changed_body_has_the_length_that_it_has() {
     }
     assert_eq!(used(&gravimeter, "other-model", RuleResult::Applied), 2);
     gravimeter.close().await;
+}
+
+/// The forms that are known by their path at any host: the folder of the fixture, the path, and
+/// whether there is a budget for thinking.
+const LIMITED: [(&str, &str, bool); 4] = [
+    ("anthropic", "/v1/messages?beta=true", true),
+    ("chat", "/v1/chat/completions", false),
+    (
+        "gemini",
+        "/v1beta/models/gemini-a:streamGenerateContent?alt=sse",
+        true,
+    ),
+    ("responses", "/v1/responses", false),
+];
+
+/// The bodies are those that the rules are compared with by themselves.
+#[tokio::test]
+async fn limits_reach_the_provider_as_each_form_writes_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rules");
+    for (limit, file) in [
+        ("max_output_tokens = 4096", "output.txt"),
+        ("max_thinking_tokens = 2048", "thinking.txt"),
+    ] {
+        let rule = format!("[[rule]]\nname = \"limit\"\n{limit}\n");
+        let gravimeter = Gravimeter::with(GravimeterOptions {
+            rules: rules(&rule),
+            ..options()
+        })
+        .await;
+        let (mut agent, mut provider) = gravimeter.pair().await;
+        for (form, path, thinks) in LIMITED {
+            let folder = folder.join(form);
+            let body = fs::read_to_string(folder.join("request.json")).expect("a request");
+            let is_changed = file == "output.txt" || thinks;
+            let name = if is_changed { file } else { "request.json" };
+            let expected = fs::read_to_string(folder.join(name)).expect("a body");
+            assert_eq!(is_changed, expected != body, "{form}");
+            let asked = request(&body, "").replacen("/v1/messages", path, 1);
+            send(&mut agent, &asked).await;
+            let head = read_head(&mut provider).await.to_lowercase();
+            let length = format!("\r\ncontent-length: {}\r\n", expected.len());
+            assert!(head.contains(&length), "{form}: {head}");
+            let sent = read_some(&mut provider, expected.len()).await;
+            assert_eq!(String::from_utf8(sent).expect("text"), expected, "{form}");
+            send(&mut provider, ANSWER).await;
+            assert_eq!(read_some(&mut agent, ANSWER.len()).await, ANSWER.as_bytes());
+        }
+        gravimeter.close().await;
+    }
 }
 
 #[tokio::test]
