@@ -1,7 +1,7 @@
 //! The summary at the end of a run, and where its calls are kept.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use super::{Stage, borrowed, call, err, out};
 use crate::kit::binary::until;
@@ -48,6 +48,42 @@ fn what_a_program_spends_is_counted_to_the_token_and_kept() {
     let kept: serde_json::Value = serde_json::from_str(&out(&kept)).expect("JSON");
     assert_eq!(kept["totals"]["calls"], 2, "{kept}");
     assert_eq!(kept["totals"]["thinking_tokens"], 84, "{kept}");
+}
+
+/// No `serve` runs: each run sums the budget up from the ledger, adds to it, and obeys it.
+#[test]
+fn a_budget_is_told_of_at_the_end_and_goes_on_in_the_next_run() {
+    let stage = Stage::new();
+    let budget = r#"[{ name = "small", tokens = 100, per = "month", stop = 1.0, zone = "UTC" }]"#;
+    let spend = || {
+        let mut run = stage.as_user();
+        run.args(stage.words("proxy"))
+            .args(["--budget", budget, "--"]);
+        run.args(call(USAGE)).output().expect("it runs")
+    };
+    // Long lines are wrapped.
+    let told = |output: &Output| {
+        let summary = err(output);
+        summary.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let first = spend();
+    assert!(first.status.success(), "{}", err(&first));
+    let line = "budget small: 61 tokens of 100 tokens a month spent (61 %) scope ";
+    assert!(told(&first).contains(line), "{}", err(&first));
+    assert_eq!(stage.json()["budgets"][0]["state"], "ok");
+
+    let second = spend();
+    assert!(second.status.success(), "{}", err(&second));
+    let line = "budget small: 122 tokens of 100 tokens a month spent (122 %), stopped until 20";
+    assert!(told(&second).contains(line), "{}", err(&second));
+    let json = stage.json();
+    assert_eq!(json["tokens"]["output"], 3, "its own alone: {json}");
+    assert_eq!(json["budgets"][0]["state"], "stopped", "{json}");
+
+    let third = spend();
+    assert!(!third.status.success(), "the call is not carried");
+    let refused = "1 connection refused, as a budget is used up";
+    assert!(told(&third).contains(refused), "{}", err(&third));
 }
 
 #[test]
