@@ -478,4 +478,64 @@ mod tests {
         assert_eq!((run.count, run.tokens, run.ended), (2, 12, Some(at(8))));
         assert_eq!(calls.of_run(reported(at(11)), at(13), at(13)).ended, None);
     }
+
+    #[test]
+    fn a_call_is_early_for_a_run_only_shortly_before_it_and_after_the_one_before() {
+        let at = clock();
+        let began = at(100);
+        let early = |before: Duration, last_end: Option<Instant>| {
+            let mut calls = Calls::default();
+            last_end.into_iter().for_each(|end| calls.begin_after(end));
+            calls.add(call(1, Operation::Chat, began - before, 5), at(0));
+            let run = calls.of_run(observed(began), at(110), at(110));
+            (run.count, run.outside_runs)
+        };
+        let longer = OBSERVED_WITHIN + Duration::from_millis(1);
+        assert_eq!(early(OBSERVED_WITHIN, None), (1, vec![]));
+        assert_eq!(early(longer, None), (0, vec![1]));
+        let within = OBSERVED_WITHIN / 2;
+        let call_began = began - within;
+        let before = call_began - Duration::from_millis(1);
+        assert_eq!(early(within, Some(before)), (1, vec![]));
+        assert_eq!(early(within, Some(call_began)), (0, vec![1]));
+    }
+
+    #[test]
+    fn calls_whose_spans_have_no_place_are_told_of_once() {
+        let (at, mut calls) = (clock(), Calls::default());
+        calls.add(call(1, Operation::Chat, at(1), 1), at(0));
+        calls.add(call(2, Operation::Chat, at(6), 1), at(0));
+        calls.add(call(3, Operation::Chat, at(7), 1).placed(), at(0));
+        calls.add(call(4, Operation::Chat, at(8), 1), at(0));
+        calls.add(call(5, Operation::Chat, at(20), 1), at(0));
+        let confirmed = ConfirmedInterval {
+            began: at(5),
+            until: at(7),
+        };
+        assert_eq!(calls.settle(confirmed), [2]);
+        let run = calls.of_run(reported(at(5)), at(9), at(9));
+        assert_eq!((run.count, run.unplaced), (3, vec![4]));
+        assert_eq!(run.outside_runs, [1]);
+        assert!(
+            calls
+                .stop_waiting(at(0) + RUN_REPORTED_WITHIN / 2)
+                .is_empty()
+        );
+        assert_eq!(calls.stop_waiting(at(1) + RUN_REPORTED_WITHIN), [5]);
+        assert!(!calls.are_waiting());
+    }
+
+    #[test]
+    fn a_call_that_prolonged_a_run_keeps_the_next_one_from_beginning_earlier() {
+        let (at, mut calls) = (clock(), Calls::default());
+        let long = SeenCall {
+            ended: at(8),
+            ..call(1, Operation::Chat, at(6), 7)
+        };
+        calls.add(long, at(0));
+        calls.of_run(reported(at(1)), at(5), at(10));
+        calls.add(call(2, Operation::Chat, at(8), 1), at(0));
+        let next = calls.of_run(observed(at(9)), at(12), at(12));
+        assert_eq!((next.count, next.outside_runs), (0, vec![2]));
+    }
 }
