@@ -106,6 +106,43 @@ async fn a_head_or_trailers_without_end_are_cut_off() {
     gravimeter.close().await;
 }
 
+/// Each field takes memory of its own, however short it is.
+#[tokio::test]
+async fn a_head_of_more_fields_than_any_has_is_refused() {
+    let gravimeter = start().await;
+    let fields = |count: usize| -> String { (0..count).map(|n| format!("x-{n}: a\r\n")).collect() };
+    // `Host` and `Content-Length` are one of them.
+    let request = |count: usize| {
+        format!(
+            "GET / HTTP/1.1\r\nHost: api.example.com\r\n{}\r\n",
+            fields(count - 1)
+        )
+    };
+    let answer = |count: usize| {
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{}\r\n",
+            fields(count - 1)
+        )
+    };
+
+    let (mut agent, mut provider) = gravimeter.pair().await;
+    send(&mut agent, &request(256)).await;
+    assert!(read_head(&mut provider).await.contains("x-254: a\r\n"));
+    send(&mut provider, &answer(256)).await;
+    assert!(read_head(&mut agent).await.contains("x-254: a\r\n"));
+    send(&mut agent, &request(257)).await;
+    let (received, _) = read_all(&mut agent).await;
+    assert!(received.starts_with(b"HTTP/1.1 431 "));
+
+    let (mut agent, mut provider) = gravimeter.pair().await;
+    send(&mut agent, &request(2)).await;
+    read_head(&mut provider).await;
+    send(&mut provider, &answer(257)).await;
+    let (received, _) = read_all(&mut agent).await;
+    assert!(!received.starts_with(b"HTTP/1.1 200 "));
+    gravimeter.close().await;
+}
+
 #[tokio::test]
 async fn no_flood_of_frames_grows_the_memory() {
     let upstream = Upstream::speaking(&["h2"]).await;
