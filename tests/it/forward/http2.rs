@@ -290,7 +290,12 @@ async fn no_flood_of_the_agents_gets_through() {
         frame(8, 0, 0, &0x7fff_ffff_u32.to_be_bytes()),
     ]
     .concat();
+    // `:method: POST` and nothing else: each is answered with RST_STREAM.
+    let malformed: Vec<u8> = (0..4000_u32)
+        .flat_map(|number| frame(1, 5, 2 * number + 1, b"\x83"))
+        .collect();
     for (name, flood) in [
+        ("malformed requests", malformed),
         ("rapid reset", rapid_reset),
         ("CONTINUATION", continuation),
         ("empty DATA", empty_data),
