@@ -57,6 +57,18 @@ pub(crate) fn over_events(route: Route) {
     all_work.iter().for_each(|work| work.check_spans(&spans));
 }
 
+/// Where a provider opens no socket: it asks by events then, and what was refused is no call.
+pub(crate) fn after_a_refused_websocket(route: Route) {
+    let run = Run::start(route);
+    let setting = Setting {
+        sockets: false,
+        ..Setting::default()
+    };
+    let work = work(&run, setting, USE_TOOL, 2, &[]);
+    let spans = run.finish(&[(Form::Http2, Coding::Identity)]);
+    work.check_spans(&spans);
+}
+
 /// With a login at ChatGPT: another host, another path, and requests that are compressed.
 pub(crate) fn signed_in_at_chatgpt(route: Route) {
     let run = Run::start(route);

@@ -78,7 +78,7 @@ macro_rules! tests {
 
 tests![
     claude_code: [at_other_providers, calls_and_subagents],
-    codex: [over_websocket, over_events, signed_in_at_chatgpt],
+    codex: [over_websocket, over_events, after_a_refused_websocket, signed_in_at_chatgpt],
     gemini_cli: [calls_with_a_tool],
     sdk: [python, node, python_with_errors, node_with_errors],
 ];

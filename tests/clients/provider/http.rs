@@ -42,6 +42,11 @@ pub(super) async fn serve(
 
 async fn respond(request: Request<Incoming>, host: String, shared: Arc<Shared>) -> Response<Body> {
     if request.headers().contains_key(UPGRADE) {
+        if !lock(&shared.setting).sockets {
+            let mut refusal = Response::new(Full::new(Bytes::new()).boxed());
+            *refusal.status_mut() = StatusCode::UPGRADE_REQUIRED;
+            return refusal;
+        }
         return upgrade(request, shared);
     }
     let (head, body) = request.into_parts();

@@ -101,6 +101,8 @@ pub(crate) struct Setting {
     pub(crate) coding: Coding,
     /// Whether messages of a WebSocket are compressed, with those who offer it.
     pub(crate) deflate: bool,
+    /// Whether WebSockets are opened; otherwise clients are told to ask by events.
+    pub(crate) sockets: bool,
 }
 
 impl Default for Setting {
@@ -109,6 +111,7 @@ impl Default for Setting {
             http2: true,
             coding: Coding::Identity,
             deflate: true,
+            sockets: true,
         }
     }
 }
