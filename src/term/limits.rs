@@ -22,8 +22,7 @@ pub struct Limit {
     /// What people call the model.
     #[serde(default)]
     display_name: Option<String>,
-    /// What it is counted over.
-    pub window: String,
+    window: String,
     /// What is left, from 0 to 1.
     pub remaining_ratio: f64,
     /// When it is full again.
@@ -61,6 +60,12 @@ impl Limit {
             None if self.model == Model::all().as_str() => &self.provider,
             None => &self.model,
         }
+    }
+
+    /// What it is counted over; `None` where the provider does not say.
+    #[must_use]
+    pub fn window(&self) -> Option<&str> {
+        (self.window != QuotaWindow::Unspecified.as_str()).then_some(&self.window)
     }
 
     /// What is left, as it is written.

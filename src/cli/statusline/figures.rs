@@ -137,7 +137,10 @@ impl Figures {
                 let at = limit?.resets_at?.to_zoned_datetime(TimeZone::system());
                 at.strftime("%H:%M").to_string()
             }
-            Field::LimitWindow => limit?.window.clone(),
+            Field::LimitWindow => {
+                let limit = limit?;
+                limit.window().unwrap_or(limit.name()).to_owned()
+            }
         };
         Some(printable(&text))
     }
@@ -188,5 +191,21 @@ mod tests {
         assert_eq!(figures.text(Field::LimitLeft).as_deref(), Some("42 %"));
         assert_eq!(figures.text(Field::LimitReset), None);
         assert_eq!(figures.text(Field::TodayCost), None);
+    }
+
+    #[test]
+    fn a_limit_without_a_window_is_called_after_what_it_is_for() {
+        let window = |window: &str| {
+            let limit = format!(
+                r#"{{"provider": "a", "model": "m", "display_name": "M", "window": "{window}", "remaining_ratio": 0}}"#
+            );
+            let figures = Figures {
+                limit: serde_json::from_str(&limit).unwrap(),
+                ..Figures::default()
+            };
+            figures.text(Field::LimitWindow)
+        };
+        assert_eq!(window("5h").as_deref(), Some("5h"));
+        assert_eq!(window("unspecified").as_deref(), Some("M"));
     }
 }

@@ -110,10 +110,11 @@ fn shown(limit: &Limit, state: &State, now: Timestamp) -> String {
     let reset = limit.resets_at.map_or_else(String::new, |at| {
         format!(", full {}", time_of_day(at, now, &state.zone))
     });
+    let window = limit.window().map(|window| format!(" {window}"));
     format!(
-        "{} {} {} left{reset}",
+        "{}{} {} left{reset}",
         limit.name(),
-        limit.window,
+        window.unwrap_or_default(),
         limit.left()
     )
 }
