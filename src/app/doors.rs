@@ -146,16 +146,9 @@ impl Doors {
                 port: config.redirect.port,
             });
         }
-        // Where no redirect is expected, nobody could use the port.
-        if bound.is_empty() && config.redirect.rules.are_needed() {
-            // Without IPv6 in the kernel there is nothing to arrive there.
-            let wanted = config
-                .capture
-                .redirect_listen
-                .iter()
-                .filter(|wanted| !wanted.is_ipv6() || has_ipv6());
-            bound = wanted
-                .map(|wanted| bind(*wanted, "capture.listen"))
+        if bound.is_empty() {
+            bound = redirect_addresses(config)
+                .map(|wanted| bind(wanted, "capture.listen"))
                 .collect::<Result<_, _>>()?;
         }
         for (listener, address) in bound {
@@ -224,6 +217,15 @@ async fn uid_of(user: &str) -> Result<u32, AccountError> {
         Ok(uid) => Ok(uid),
         Err(_) => launch::uid_of(user).await,
     }
+}
+
+/// Where `serve` listens for redirected connections.
+pub(crate) fn redirect_addresses(config: &Config) -> impl Iterator<Item = SocketAddr> + '_ {
+    // Where no redirect is expected, nobody could use the port.
+    let is_needed = config.redirect.rules.are_needed();
+    let wanted = config.capture.redirect_listen.iter().copied();
+    // Without IPv6 in the kernel there is nothing to arrive there.
+    wanted.filter(move |wanted| is_needed && (!wanted.is_ipv6() || has_ipv6()))
 }
 
 fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), Error> {

@@ -268,9 +268,7 @@ fn roots(config: &Config) -> Finding {
 }
 
 fn doors(config: &Config) -> Vec<Finding> {
-    let redirected = config.capture.redirect_listen.iter().copied();
-    let traffic = redirected
-        .filter(|_| config.redirect.rules.are_needed())
+    let traffic = app::redirect_addresses(config)
         .chain(config.capture.connect_listen)
         .chain(config.capture.base_url_listen);
     let taken = |address: &SocketAddr| TcpListener::bind(address).is_err();

@@ -1,10 +1,11 @@
 //! `gravimeter serve` in a terminal: what to copy, and why an agent does not stay up.
 
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::err;
+use super::{err, gravimeter, out};
 use crate::kit::pty::Pty;
 
 fn serve(home: &Path, words: &[&str]) -> Command {
@@ -16,9 +17,8 @@ fn serve(home: &Path, words: &[&str]) -> Command {
         .current_dir(home)
         .args(["serve", "--state.dir"])
         .arg(home.join("state"))
-        .args(["--web.listen", "127.0.0.1:0", "--capture.redirect", "off"])
+        .args(["--web.listen", "127.0.0.1:0"])
         .args(["--capture.connect_listen", "127.0.0.1:0"])
-        .args(["--capture.listen", "127.0.0.1:0"])
         .args(words);
     command
 }
@@ -58,6 +58,48 @@ async fn an_agent_that_ends_at_once_shows_why_in_a_terminal_alone() {
     let output = command.stdin(Stdio::null()).output().expect("it runs");
     assert_eq!(output.status.code(), Some(1));
     assert!(!err(&output).contains("canary"), "{}", err(&output));
+}
+
+/// Without a redirect nobody listens there, so somebody else may.
+#[tokio::test]
+async fn a_taken_port_of_the_redirect_matters_where_there_is_a_redirect() {
+    let home = tempfile::tempdir().expect("a folder");
+    let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = other.local_addr().expect("its address").to_string();
+    let words = ["--capture.listen", &taken];
+    let state = home.path().join("state");
+    let doctor = |redirect: &str| {
+        let state = state.to_str().expect("UTF-8");
+        let doors = [
+            "--web.listen",
+            "127.0.0.1:0",
+            "--capture.redirect",
+            redirect,
+        ];
+        let connect = ["--capture.connect_listen", "127.0.0.1:0"];
+        let flags = ["doctor", "--state.dir", state];
+        gravimeter(
+            home.path(),
+            &[&flags[..], &doors, &connect, &words].concat(),
+        )
+    };
+    let output = doctor("off");
+    assert!(out(&output).contains("all are free"), "{}", out(&output));
+    let mut pty = Pty::start(&serve(home.path(), &words), 40, 160);
+    pty.shows("The page: http://127.0.0.1:").await;
+    pty.enter("\x03");
+    assert!(pty.end().await.0.success());
+
+    let output = doctor("require");
+    let said = format!("taken: {taken}\n");
+    assert!(out(&output).contains(&said), "{}", out(&output));
+    let mut command = serve(
+        home.path(),
+        &[&words[..], &["--capture.redirect", "require"]].concat(),
+    );
+    let output = command.stdin(Stdio::null()).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains(&taken), "{}", err(&output));
 }
 
 #[test]
