@@ -147,7 +147,7 @@ impl Doors {
             });
         }
         if bound.is_empty() {
-            bound = redirect_addresses(config)
+            bound = Addresses::wanted_of_redirect(config)
                 .map(|wanted| bind(wanted, "capture.listen"))
                 .collect::<Result<_, _>>()?;
         }
@@ -160,6 +160,15 @@ impl Doors {
 }
 
 impl Addresses {
+    /// Where `serve` listens for redirected connections.
+    pub(crate) fn wanted_of_redirect(config: &Config) -> impl Iterator<Item = SocketAddr> + '_ {
+        // Where no redirect is expected, nobody could use the port.
+        let is_needed = config.redirect.rules.are_needed();
+        let wanted = config.capture.redirect_listen.iter().copied();
+        // Without IPv6 in the kernel there is nothing to arrive there.
+        wanted.filter(move |wanted| is_needed && (!wanted.is_ipv6() || has_ipv6()))
+    }
+
     /// The first address of the exporter.
     #[must_use]
     pub fn exporter(&self) -> Option<SocketAddr> {
@@ -217,15 +226,6 @@ async fn uid_of(user: &str) -> Result<u32, AccountError> {
         Ok(uid) => Ok(uid),
         Err(_) => launch::uid_of(user).await,
     }
-}
-
-/// Where `serve` listens for redirected connections.
-pub(crate) fn redirect_addresses(config: &Config) -> impl Iterator<Item = SocketAddr> + '_ {
-    // Where no redirect is expected, nobody could use the port.
-    let is_needed = config.redirect.rules.are_needed();
-    let wanted = config.capture.redirect_listen.iter().copied();
-    // Without IPv6 in the kernel there is nothing to arrive there.
-    wanted.filter(move |wanted| is_needed && (!wanted.is_ipv6() || has_ipv6()))
 }
 
 fn bind(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), Error> {

@@ -54,7 +54,6 @@ pub use cascades::ServerSearch;
 pub(crate) use control::lift;
 pub(crate) use demo::{DemoOptions, demo};
 pub use doors::Addresses;
-pub(crate) use doors::redirect_addresses;
 pub use error::Error;
 pub(crate) use run::{RunFolder, RunRequest, Scope, run, try_other_user};
 pub use surroundings::Surroundings;

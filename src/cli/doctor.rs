@@ -268,7 +268,7 @@ fn roots(config: &Config) -> Finding {
 }
 
 fn doors(config: &Config) -> Vec<Finding> {
-    let traffic = app::redirect_addresses(config)
+    let traffic = app::Addresses::wanted_of_redirect(config)
         .chain(config.capture.connect_listen)
         .chain(config.capture.base_url_listen);
     let taken = |address: &SocketAddr| TcpListener::bind(address).is_err();
