@@ -78,9 +78,9 @@ impl Doctor {
         let mut code = ExitCode::SUCCESS;
         for finding in &findings {
             let grade = finding.grade.word();
-            writeln!(out, "{grade:<4}  {:<14} {}", finding.what, finding.detail)?;
+            writeln!(out, "{grade:<4}  {:<15} {}", finding.what, finding.detail)?;
             if let Some(remedy) = &finding.remedy {
-                writeln!(out, "{:<21}→ {remedy}", "")?;
+                writeln!(out, "{:<22}→ {remedy}", "")?;
             }
             if finding.grade == Grade::Fail {
                 code = ExitCode::FAILURE;

@@ -28,7 +28,7 @@ pub enum AccountError {
     Lookup(String, #[source] io::Error),
     /// There is none.
     #[error(
-        "user {0} does not exist: create it with `gravimeter redirect install`, or correct agent.user"
+        "user {0} does not exist: create it with `gravimeter redirect install`, or correct capture.user and agent.user"
     )]
     Unknown(String),
 }
